@@ -1,0 +1,1 @@
+"""LlamaIndex through hfrouter: the room is here, its furniture comes next."""

@@ -1,0 +1,1 @@
+"""Money: usage, price, cost, and the ledger."""

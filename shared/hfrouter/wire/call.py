@@ -1,0 +1,174 @@
+"""One call's working state, and the account of each of its attempts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
+
+from hfrouter.cost.ledger import Entry, new_id
+from hfrouter.cost.price import UNSENT, Cost, Price
+from hfrouter.cost.usage import Usage
+from hfrouter.result import Attempt
+from hfrouter.routing.flow import Launch
+from hfrouter.routing.journal import Journal
+from hfrouter.routing.policy import Policy
+from hfrouter.routing.target import Target
+from hfrouter.routing.verdict import ANSWERED, Judgement, Verdict
+from hfrouter.wire.clock import Clock
+from hfrouter.wire.request import Request
+from hfrouter.wire.writer import Writer
+
+logger = logging.getLogger("hfrouter")
+
+_NOTHING_SENT = frozenset({"connect_failed", "connect_timeout", "certificate_refused"})
+
+
+@dataclass(slots=True)
+class Call:
+    """What the attempts of one call share.
+
+    Attributes:
+        request: Checked and encoded.
+        policy: Its limits.
+        targets: Eligible ones, best first.
+        url: Where chat completions are asked for.
+        headers: Makes the headers of a request to `url`; raises `ConfigurationError` before anything is sent.
+        find: A catalogue row by model and provider, or None.
+        priced_at: When the catalogue was read, whole seconds since 1970.
+        writer: The ledger.
+        clock: Both clocks.
+        session: The session id, or None.
+    """
+
+    request: Request
+    policy: Policy
+    targets: tuple[Target, ...]
+    url: str
+    headers: Callable[[], Mapping[str, str]]
+    find: Callable[[str, str], Target | None]
+    priced_at: int
+    writer: Writer
+    clock: Clock
+    session: str | None = None
+    journal: Journal = field(default_factory=Journal)
+    id: str = field(default_factory=new_id)
+    accounts: list[Account] = field(default_factory=list)
+    began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.began = self.clock.monotonic()
+
+    def note(self, kind: str, text: str, attempt: int = 0) -> None:
+        """Write an event into the journal, now."""
+        self.journal.add(self.clock.monotonic() - self.began, kind, text, attempt)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts that were sent and have ended, in order."""
+        return tuple(account.attempt for account in self.accounts if account.attempt is not None)
+
+
+class Account:
+    """The account of one attempt: opened before it is sent, settled exactly once however it ends."""
+
+    def __init__(self, call: Call, launch: Launch, *, streamed: bool) -> None:
+        self.call, self.launch = call, launch
+        self.target = launch.target
+        self.attempt: Attempt | None = None
+        self.first_content: float | None = None
+        self.usage: Usage | None = None
+        self.status: int | None = None
+        self.request_id: str | None = None
+        self._began = call.clock.monotonic()
+        self.entry = Entry(
+            id=new_id(),
+            call=call.id,
+            number=launch.number,
+            started_ms=int(call.clock.wall() * 1000),
+            model=launch.target.model,
+            provider=launch.target.provider,
+            streamed=streamed,
+            session=call.session,
+            price=Price.of(launch.target, call.priced_at),
+            cost=Cost.broken(Price.of(launch.target, call.priced_at), call.request.bound_for(launch.target), "pending"),
+        )
+        call.accounts.append(self)
+
+    @property
+    def seconds(self) -> float:
+        """Since the launch."""
+        return self.call.clock.monotonic() - self._began
+
+    def answered_by(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take down who answers: the router names the provider in a header."""
+        self.status = status
+        request_id = headers.get("x-request-id")
+        self.request_id = request_id[:200] if request_id else None
+        served = headers.get("x-inference-provider", "")
+        if served and served != self.target.provider and len(served) < 100 and served.isprintable():
+            row = self.call.find(self.target.model, served)
+            self.target = row or Target(self.target.model, served)
+            self.call.note("note", f"served by {served}", self.launch.number)
+
+    def content(self) -> None:
+        """Take down the time of the first content."""
+        if self.first_content is None:
+            self.first_content = self.seconds
+
+    async def settle(self, judgement: Judgement) -> None:
+        """Settle and wait until it is written; later calls change nothing."""
+        if (entry := self._close(judgement)) is not None:
+            await self.call.writer.settle(entry)
+
+    def settle_later(self, judgement: Judgement) -> None:
+        """Settle without waiting, for endings in which nobody may wait."""
+        if (entry := self._close(judgement)) is not None:
+            self.call.writer.settle_later(entry)
+
+    def _close(self, judgement: Judgement) -> Entry | None:
+        if self.attempt is not None:
+            return None
+        cost, seconds = self._cost(judgement), self.seconds
+        self.attempt = Attempt(
+            number=self.launch.number,
+            model=self.target.model,
+            provider=self.target.provider,
+            outcome=judgement.kind,
+            status=judgement.status if self.status is None or judgement.status is not None else self.status,
+            seconds=seconds,
+            first_content=self.first_content,
+            usage=self.usage,
+            cost=cost,
+            request_id=self.request_id,
+            streamed=self.entry.streamed,
+        )
+        self.call.note("done", f"{self.attempt.outcome} from {self.target.id}, cost {cost}", self.launch.number)
+        logger.debug("call %s %s cost %s", self.call.id, self.attempt, cost)
+        return changed(
+            self.entry,
+            provider=self.target.provider,
+            outcome=self.attempt.outcome,
+            status=self.attempt.status,
+            duration_ms=int(seconds * 1000),
+            first_content_ms=None if self.first_content is None else int(self.first_content * 1000),
+            usage=self.usage,
+            price=self._price,
+            cost=cost,
+            request_id=self.request_id,
+        )
+
+    @property
+    def _price(self) -> Price | None:
+        return Price.of(self.target, self.call.priced_at)
+
+    def _cost(self, judgement: Judgement) -> Cost:
+        bound = self.call.request.bound_for(self.target)
+        if judgement.kind in _NOTHING_SENT:
+            return UNSENT
+        if judgement.verdict is not Verdict.OK and self.status is not None and self.status >= 300:
+            return Cost.refused(self.status)
+        if judgement is ANSWERED or self.usage is not None:
+            return Cost.of(self.usage, self._price, bound)
+        return Cost.broken(self._price, bound, judgement.kind)

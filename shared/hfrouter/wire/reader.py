@@ -1,0 +1,212 @@
+"""Reads one answer as it arrives: deltas, timers, and whether it ended whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hfrouter.result import Delta
+from hfrouter.routing.verdict import FAILURES, Judgement, judge
+from hfrouter.wire.assemble import Assembly
+from hfrouter.wire.http import Reply, WireFailure
+from hfrouter.wire.problem import problem_of, read_problem, texts_of
+from hfrouter.wire.sse import EventTooLarge, SSEDecoder
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+# Once a finish_reason was seen the answer is whole; usage and [DONE] may follow, and some servers hold the line open.
+_AFTER_FINISH = 2.0
+_ERROR_BODY_SECONDS = 5.0
+
+
+class Failed(Exception):  # carries a judgement to the driver, not an error of the tree
+    """An attempt failed."""
+
+    def __init__(self, judgement: Judgement) -> None:
+        super().__init__(judgement.kind)
+        self.judgement = judgement
+
+    @classmethod
+    def of(cls, kind: str) -> Failed:
+        """A failure without an error answer, by its kind."""
+        return cls(FAILURES[kind])
+
+
+class Reader:
+    """An answer with a 2xx status, read delta by delta.
+
+    Timers run only inside `next()`, count content and not bytes, and end by themselves.
+
+    Args:
+        reply: Status and headers are here.
+        idle: Seconds between two content events.
+        first_by: Loop time by which the first content must be here.
+        messages: Of the request, so that an error inside the answer cannot repeat them.
+        strict: Fail on an event that is not JSON; else skip one, since content was already delivered.
+    """
+
+    def __init__(self, reply: Reply, idle: float, first_by: float, messages: object, *, strict: bool = True) -> None:
+        self.assembly = Assembly()
+        self.strict = strict
+        self.started = False
+        self.ended = False
+        self._reply = reply
+        self._pieces = reply.pieces()
+        self._decoder = SSEDecoder()
+        self._ready: deque[Delta] = deque()
+        self._idle, self._first_by = idle, first_by
+        self._messages = messages
+        self._events = self._skipped = self._size = 0
+
+    async def next(self) -> Delta | None:
+        """The next delta; None at the end of a whole answer.
+
+        Raises:
+            Failed: the answer is cut, stalled, broken or an error.
+        """
+        if self._ready:
+            return self._ready.popleft()
+        if self.ended:
+            return None
+        loop = asyncio.get_running_loop()
+        if not self.started:
+            limit = self._first_by
+        else:
+            limit = loop.time() + (_AFTER_FINISH if self.assembly.finished else self._idle)
+        try:
+            async with asyncio.timeout_at(limit):
+                while not self._ready and not self.ended:
+                    await self._read()
+        except TimeoutError:
+            if not self.assembly.finished:
+                raise Failed.of("idle_timeout" if self.started else "first_content_timeout") from None
+            self._end()
+        except WireFailure as failure:
+            if not self.assembly.finished:
+                raise Failed.of(failure.kind) from failure
+            self._end()
+        return self._ready.popleft() if self._ready else None
+
+    async def read_whole(self) -> None:
+        """Read a unary answer: one JSON object.
+
+        Raises:
+            Failed: it is none, or an error.
+        """
+        body = bytearray()
+        try:
+            async for piece in self._pieces:
+                body += piece
+                if len(body) > MAX_BODY_BYTES:
+                    raise Failed.of("answer_too_large")
+        except WireFailure as failure:
+            raise Failed.of(failure.kind) from failure
+        event = _parse(bytes(body))
+        if event is None:
+            raise Failed.of("cut" if body.lstrip()[:1] == b"{" else "not_an_answer")
+        self._take(event)
+        if not self._events:
+            raise Failed.of("not_an_answer")
+        self._end()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self.ended = True
+        await self._reply.aclose()
+
+    async def _read(self) -> None:
+        kind = self._reply.headers.get("content-type", "")
+        if "html" in kind:
+            raise Failed.of("not_an_answer")
+        if "json" in kind and not self._size:
+            await self.read_whole()
+            return
+        try:
+            piece = await anext(self._pieces, None)
+            if piece is None:
+                self._close_stream()
+                return
+            self._size += len(piece)
+            if self._size > MAX_BODY_BYTES:
+                raise Failed.of("answer_too_large")
+            for data in self._decoder.feed(piece):
+                self._event(data)
+                if self.ended:
+                    return
+        except EventTooLarge:
+            raise Failed.of("answer_too_large") from None
+
+    def _close_stream(self) -> None:
+        for data in self._decoder.close():
+            self._event(data)
+        if not self.ended:
+            if not self.assembly.finished:
+                raise Failed.of("cut" if self._events else "not_an_answer")
+            self._end()
+
+    def _event(self, data: str) -> None:
+        if data == "[DONE]":
+            if not self._events:
+                raise Failed.of("empty_answer")
+            self.assembly.finished = True
+            self._end()
+            return
+        event = _parse(data)
+        if event is not None:
+            self._take(event)
+        elif data.strip():
+            self._skipped += 1
+            if self.strict or self._skipped > 1:
+                raise Failed.of("malformed_event")
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        if _is_error(event):
+            raise Failed(judge(problem_of(event, None, texts_of(self._messages))))
+        self._events += bool(event.get("choices")) or bool(event.get("usage"))
+        deltas = self.assembly.feed(event)
+        if deltas:
+            self._ready.extend(deltas)
+            self.started = self.started or any(delta.meaningful for delta in deltas)
+
+    def _end(self) -> None:
+        self._ready.extend(self.assembly.close())
+        self.ended = True
+
+
+async def read_error(reply: Reply, now: float, messages: object) -> Judgement:
+    """Judge an answer with an error status, reading no more of its body than 64 kB and 5 s.
+
+    Args:
+        reply: Status and headers are here.
+        now: Wall-clock seconds since 1970, for dates in `Retry-After`.
+        messages: Of the request, so that the error cannot repeat them.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_ERROR_BODY_SECONDS):
+            async for piece in reply.pieces():
+                body += piece
+                if len(body) >= MAX_ERROR_BYTES:
+                    break
+    except (TimeoutError, WireFailure):
+        pass  # the status alone is enough to judge
+    return judge(read_problem(reply.status, reply.headers, bytes(body[:MAX_ERROR_BYTES]), now, texts_of(messages)))
+
+
+def _parse(data: str | bytes) -> Mapping[str, Any] | None:
+    """A JSON object, or None."""
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _is_error(event: Mapping[str, Any]) -> bool:
+    """Whether an event is an error: by its key, its name, or by having words where choices should be."""
+    if event.get("error") or event.get("object") == "error" or event.get("type") == "error":
+        return True
+    return "choices" not in event and isinstance(event.get("message") or event.get("detail"), (str, Sequence))

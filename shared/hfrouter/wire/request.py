@@ -1,0 +1,147 @@
+"""A chat request made ready: checked, turned into bytes once, and headed with each target's name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hfrouter.cost.estimate import input_bound
+from hfrouter.errors import ConfigurationError
+from hfrouter.routing.eligible import Needs
+from hfrouter.routing.policy import Policy
+from hfrouter.routing.target import Target
+
+# Several providers cut silently at 2,048 tokens when none are asked for, so a number is always sent.
+_DEFAULT_MAX_TOKENS = 4096
+# Up to here an answer is asked for in one piece: there is little to save by watching it come.
+_SHORT = 256
+_TOOL_IDLE, _IDLE = 60.0, 20.0
+_TEMPLATE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A checked chat request without its model. Its `repr` shows nothing of it.
+
+    Attributes:
+        body: As the caller gave it, without `model`, `stream` and `stream_options`.
+        json: The same as bytes, without the opening brace.
+        needs: What it asks of a target.
+    """
+
+    body: Mapping[str, Any] = field(repr=False)
+    json: bytes = field(repr=False)
+    needs: Needs
+
+    @classmethod
+    def make(cls, messages: object, parameters: Mapping[str, Any]) -> Request:
+        """Check and encode a request.
+
+        Raises:
+            ConfigurationError: for messages that are empty or no messages, or values JSON cannot carry.
+        """
+        body = {"messages": _messages(messages)} | {k: v for k, v in parameters.items() if v is not None}
+        for ours in ("stream", "stream_options", "model"):
+            body.pop(ours, None)
+        for optional in ("tools", "functions"):
+            if not body.get(optional, True):
+                del body[optional]  # an empty list of tools is refused by some back-ends
+        try:
+            encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            raw = encoded.encode()
+        except UnicodeEncodeError:
+            raw = json.dumps(body, separators=(",", ":")).encode()  # lone surrogates: escaped
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"the request holds a value JSON cannot carry: {_reason(error)}.") from None
+        return cls(body, raw[1:], _needs(body, len(raw)))
+
+    def bytes_for(self, target: Target, *, stream: bool) -> bytes:
+        """The body for a target: the model's name first, since the router reads it from a small prefix."""
+        extra: dict[str, Any] = {}
+        if stream:
+            extra |= {"stream": True, "stream_options": {"include_usage": True}}
+        if self.needs.max_tokens is None:
+            extra["max_tokens"] = self.max_tokens_for(target)
+        head = json.dumps({"model": target.id} | extra, separators=(",", ":")).encode()
+        return head[:-1] + b"," + self.json
+
+    def max_tokens_for(self, target: Target) -> int:
+        """Output tokens to ask for: the caller's number, else 4,096 or what the context leaves."""
+        if self.needs.max_tokens is not None:
+            return self.needs.max_tokens
+        if target.context_length is None:
+            return _DEFAULT_MAX_TOKENS
+        return max(16, min(_DEFAULT_MAX_TOKENS, target.context_length - self.needs.input_tokens - _TEMPLATE))
+
+    def bound_for(self, target: Target) -> tuple[int, int]:
+        """(input, output) tokens an attempt cannot exceed."""
+        choices = self.body.get("n")
+        outputs = self.max_tokens_for(target) * (choices if isinstance(choices, int) else 1)
+        return input_bound(self.needs.input_bytes), outputs
+
+    def upstream_stream(self, policy: Policy) -> bool:
+        """Whether a whole answer is asked for as a stream: a cut is noticed, and no gateway's limit is met."""
+        if policy.upstream != "auto":
+            return policy.upstream == "stream"
+        short = self.needs.max_tokens is not None and self.needs.max_tokens <= _SHORT
+        special = (self.body.get("n") or 1) != 1 or bool(self.body.get("logprobs"))
+        return not (short or special)
+
+    def idle(self, policy: Policy) -> float:
+        """Seconds allowed between two content events."""
+        if policy.idle is not None:
+            return policy.idle
+        return _TOOL_IDLE if self.needs.tools or self.needs.structured else _IDLE
+
+
+def _messages(messages: object) -> list[Mapping[str, Any]]:
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    if isinstance(messages, (Mapping, bytes)) or not isinstance(messages, Sequence):
+        raise ConfigurationError(
+            f"messages is a {type(messages).__name__}; give a list like [{{'role': 'user', 'content': 'Hello'}}]."
+        )
+    if not messages:
+        raise ConfigurationError("messages is empty; give at least one, like {'role': 'user', 'content': 'Hello'}.")
+    for position, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise ConfigurationError(
+                f"messages[{position}] has no role; a message is a mapping like {{'role': 'user', 'content': 'Hello'}}."
+            )
+    return list(messages)
+
+
+def _needs(body: Mapping[str, Any], size: int) -> Needs:
+    response_format = body.get("response_format")
+    kind = response_format.get("type") if isinstance(response_format, Mapping) else None
+    return Needs(
+        tools=bool(body.get("tools")) and body.get("tool_choice") != "none",
+        structured=kind == "json_schema",
+        images=any(_shows_image(message.get("content")) for message in body["messages"]),
+        input_bytes=size,
+        max_tokens=_limit(body),
+    )
+
+
+def _limit(body: Mapping[str, Any]) -> int | None:
+    name = next((name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None), None)
+    if name is None:
+        return None
+    limit = body[name]
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {limit!r}.")
+    return limit
+
+
+def _shows_image(content: object) -> bool:
+    return isinstance(content, list) and any(
+        isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image", "image"} for part in content
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The encoder's words, which name a type and no value."""
+    words = str(error)
+    return words if words.startswith(("Object of type", "keys must be", "Circular")) else "a number that is not finite"

@@ -1,0 +1,60 @@
+"""Reasoning left inside the text: a leading `<think>...</think>` (DeepSeek-R1 on together, recorded)."""
+
+from __future__ import annotations
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class ThinkSplitter:
+    r"""Splits streamed text into reasoning and answer. Only a block that opens the text is reasoning.
+
+    >>> splitter = ThinkSplitter()
+    >>> [splitter.feed(piece) for piece in ("<thi", "nk>Hm", "m.</think>", "\n\nHello")]
+    [('', ''), ('Hm', ''), ('m.', ''), ('', 'Hello')]
+    """
+
+    __slots__ = ("_held", "_state")
+
+    def __init__(self) -> None:
+        self._state = "start"
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Take in a piece of text; give back the reasoning and the answer it completes."""
+        if self._state == "answer":
+            return "", text
+        text, self._held = self._held + text, ""
+        reasoning = ""
+        if self._state == "start":
+            begin = text.lstrip()
+            if _OPEN.startswith(begin) and len(begin) < len(_OPEN):
+                self._held = text
+                return "", ""
+            if not begin.startswith(_OPEN):
+                self._state = "answer"
+                return "", text
+            self._state, text = "thinking", begin[len(_OPEN) :]
+            text = text.lstrip("\n")
+        if self._state == "thinking":
+            reasoning, closed, text = text.partition(_CLOSE)
+            if not closed:
+                reasoning, self._held = _hold_back(reasoning)
+                return reasoning, ""
+            self._state = "gap"
+        text = text.lstrip()
+        if text:
+            self._state = "answer"
+        return reasoning, text
+
+    def close(self) -> tuple[str, str]:
+        """Give back what was held: at the end, half a tag is text."""
+        held, self._held = self._held, ""
+        return (held, "") if self._state == "thinking" else ("", held)
+
+
+def _hold_back(text: str) -> tuple[str, str]:
+    """Split off an end that may be the beginning of the closing tag."""
+    for size in range(min(len(_CLOSE) - 1, len(text)), 0, -1):
+        if _CLOSE.startswith(text[-size:]):
+            return text[:-size], text[-size:]
+    return text, ""
