@@ -36,7 +36,7 @@ class _Flowing:
     def __init__(self, call: Call, opened: Opened) -> None:
         self.call, self.opened = call, opened
         self.loop = asyncio.get_running_loop()
-        self.ended = False
+        self.ended = self.closed = False
 
     async def next(self) -> Delta | None:
         """The next delta; None at the end."""
@@ -58,20 +58,27 @@ class _Flowing:
 
     async def aclose(self) -> None:
         """Close the upstream; what was not read to the end is accounted for as abandoned."""
+        self.abandon()
+        self.closed = True
+        await self.opened.reader.aclose()
+
+    def abandon(self) -> None:
+        """Account for a stream that is left before its end; callable from any thread."""
         if not self.ended:
             self.ended = True
             self.opened.held.clear()
             self.opened.account.usage = self.opened.reader.assembly.usage
-            self.opened.account.settle_later(FAILURES["abandoned"])
             self.call.note("end", "the stream was left before its end")
-            await self.opened.reader.aclose()
+            self.opened.account.settle_later(FAILURES["abandoned"])
 
     async def _end(self, failure: Failed | None) -> None:
-        self.ended = True
+        self.ended = self.closed = True
         account, reader = self.opened.account, self.opened.reader
         account.usage = reader.assembly.usage
-        await reader.aclose()
-        await account.settle(failure.judgement if failure else ANSWERED)
+        try:
+            await account.settle(failure.judgement if failure else ANSWERED)
+        finally:
+            await reader.aclose()
         self.call.note("end", failure.judgement.kind if failure else "answered")
 
     def _interrupted(self, failure: Failed) -> StreamInterrupted:
@@ -202,18 +209,21 @@ class AsyncStream(_About):
 
 
 def _drop_async(flowing: _Flowing) -> None:
-    if not flowing.ended and not flowing.loop.is_closed():
+    """Account at once, since the loop may be about to end; close on the loop, while there is one."""
+    flowing.abandon()
+    if not flowing.closed and not flowing.loop.is_closed():
         flowing.loop.call_soon_threadsafe(_close_soon, flowing)
 
 
 _closing: set[asyncio.Task[None]] = set()
 
 
-def _close_soon(flowing: _Flowing) -> None:
+def _close_soon(flowing: _Flowing) -> asyncio.Task[None]:
     """Close on the stream's own loop; the set keeps the task alive until it is done."""
     task = flowing.loop.create_task(flowing.aclose())
     _closing.add(task)
     task.add_done_callback(_closing.discard)
+    return task
 
 
 class Stream(_About):
@@ -291,6 +301,7 @@ class _Ahead:
         self._room = asyncio.Event()
         self._ended = threading.Event()
         self._task = flowing.loop.create_task(self._read())
+        self._task.add_done_callback(self._close)
 
     async def _read(self) -> None:
         try:
@@ -305,9 +316,10 @@ class _Ahead:
                         await self._room.wait()
         except BaseException as error:  # noqa: BLE001 (handed to the reader's thread, cancellation included)
             self._put(error)
-        finally:
-            await self._flowing.aclose()
-            self._ended.set()
+
+    def _close(self, _: asyncio.Task[None]) -> None:
+        """However the reading ended, even before it began: close the upstream, then say so."""
+        _close_soon(self._flowing).add_done_callback(lambda _: self._ended.set())
 
     def _put(self, item: Delta | BaseException | None) -> None:
         with self._mutex:

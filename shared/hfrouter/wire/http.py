@@ -8,8 +8,10 @@ followed, nothing is retried.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -129,11 +131,29 @@ async def _client() -> _Client:
         return held[1]
     for old in [old for old, (pid, _, _) in _held.items() if old.is_closed() or pid != os.getpid()]:
         del _held[old]
+    await _load()
     client = _Client()
     holder = _hold(loop, client)
     _held[loop] = (os.getpid(), client, holder)
     await anext(holder)
     return client
+
+
+async def _load() -> None:
+    """Import the SDK on a thread: it takes half a second, which no event loop should stand still."""
+    if "openai" in sys.modules:
+        return
+    loop = asyncio.get_running_loop()
+    loaded: asyncio.Future[None] = loop.create_future()
+
+    def work() -> None:
+        import openai  # noqa: F401 (loaded for whoever comes next)
+
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(lambda: None if loaded.done() else loaded.set_result(None))
+
+    threading.Thread(target=work, daemon=True, name="hfrouter-import").start()
+    await loaded
 
 
 async def _hold(loop: asyncio.AbstractEventLoop, client: _Client) -> AsyncGenerator[None, None]:

@@ -1,0 +1,58 @@
+# Every target makes or reuses .venv by itself, from the pinned and hashed lock in .ci/.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench bare openai2 lock clean help
+
+help:  ## what there is
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
+
+$(STAMP): .ci/requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hfrouter needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) --require-hashes -r .ci/requirements.lock
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+demo: $(STAMP)  ## the main job against a simulated router whose providers fail; no token needed
+	@$(BIN)/hfrouter demo
+
+test: $(STAMP)  ## the whole suite, with the coverage that routing/ and cost/ must keep
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='*/hfrouter/routing/*,*/hfrouter/cost/*' --fail-under=95
+
+check: $(STAMP)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## CPU per call as ratios to the openai SDK and ChatOpenAI, on one local stub
+	$(BIN)/python benchmarks/overhead.py
+
+bare: $(STAMP)  ## the wheel: it holds exactly the packages, and the core works with no extra installed
+	$(BIN)/python tests/wheel/check.py
+
+.venv-openai2/.ready: .ci/requirements-openai2.lock pyproject.toml
+	test -x .venv-openai2/bin/python || $(PYTHON) -m venv .venv-openai2
+	.venv-openai2/bin/python $(PIP) --require-hashes -r .ci/requirements-openai2.lock
+	.venv-openai2/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+openai2: .venv-openai2/.ready  ## the core's tests on the 2.x SDK
+	.venv-openai2/bin/python -m pytest tests/core tests/wire tests/recordings tests/routing tests/cost tests/process
+
+UV_COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links --quiet --constraint .ci/constraints.txt
+
+lock:  ## renew the locks (needs uv on the PATH)
+	$(UV_COMPILE) pyproject.toml --extra langchain --extra cli --extra sim --group dev --output-file .ci/requirements.lock
+	$(UV_COMPILE) .ci/openai2.in --output-file .ci/requirements-openai2.lock
+
+clean:  ## remove what the other targets made
+	rm -rf .venv .venv-openai2 build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
