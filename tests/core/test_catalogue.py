@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -110,3 +111,25 @@ def test_who_serves_a_model_is_told_before_the_call(router: Router) -> None:
     assert [row.provider for row in router.targets(f"{MODEL}:groq")] == ["groq"]
     with pytest.raises(ConfigurationError, match="did you mean"):
         router.targets("openai/gpt-oss")
+
+
+async def test_a_cancelled_call_does_not_cancel_the_fetch_others_wait_for() -> None:
+    listing = json.dumps({"data": [{"id": MODEL, "providers": [{"provider": "groq"}]}]}).encode()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.3)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(listing), listing))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(slow, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        router = Router(base_url=f"http://127.0.0.1:{port}/v1", token="hf_x", ledger="memory")
+        first, second = (asyncio.create_task(router.atargets(MODEL)) for _ in range(2))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        assert [row.provider for row in await second] == ["groq"]
+        with pytest.raises(asyncio.CancelledError):
+            await first

@@ -97,8 +97,8 @@ class Catalogue:
         if self._clock.monotonic() - self._failed_at >= _AFTER_FAILURE:
             fetch = self._refresh()
             if age > STALE:
-                with suppress(Exception):
-                    await asyncio.wrap_future(fetch)
+                # Shielded: a caller that is cancelled must not take the fetch from the others who wait for it.
+                await asyncio.shield(asyncio.wrap_future(fetch))
                 age = self._age()
         return (self._listing if age <= STALE else None), self._failure
 

@@ -1,0 +1,98 @@
+"""A table of calls: who served each, what failed on the way, tokens, cost, and what fallback saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from hfrouter import Entry, Total
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the demo.
+
+    Attributes:
+        name: What was asked of LangChain.
+        trouble: What the first provider was made to do, or empty.
+        rows: The ledger's rows of the call, in order.
+        right: Whether the answer said what it had to.
+    """
+
+    name: str
+    trouble: str
+    rows: tuple[Entry, ...]
+    right: bool
+
+    @property
+    def served(self) -> Entry | None:
+        """The row that answered, or None."""
+        return next((row for row in self.rows if row.outcome == "ok"), None)
+
+    @property
+    def failed(self) -> tuple[Entry, ...]:
+        """The rows that did not."""
+        return tuple(row for row in self.rows if row.outcome != "ok")
+
+
+def print_report(console: Console, calls: Sequence[Call], *, live: bool) -> None:
+    """Print the table, the totals, and what fallback saved.
+
+    Args:
+        console: Where to.
+        calls: In order.
+        live: Whether real providers answered.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for heading in ("call", "what failed on the way", "served by"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("attempts", "tokens in/out", "cost", "answer"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for call in calls:
+        table.add_row(*_cells(call))
+    console.print(table)
+    console.print(_totals(calls), highlight=False)
+    console.print(_saved(calls, live=live), highlight=False)
+
+
+def _cells(call: Call) -> tuple[str, ...]:
+    served = call.served
+    usage = served.usage if served else None
+    return (
+        call.name,
+        ", ".join(f"{row.provider} {_what(row)}" for row in call.failed) or "-",
+        f"{served.provider}" if served else "nobody",
+        str(len(call.rows)),
+        f"{usage.input_tokens}/{usage.output_tokens}" if usage else "n/a",
+        str(served.cost) if served else "n/a",
+        "right" if call.right else "[red]WRONG[/red]",
+    )
+
+
+def _what(row: Entry) -> str:
+    status = f"{row.status} " if row.status is not None and row.status >= 400 else ""
+    return f"{status}{row.outcome}"
+
+
+def _totals(calls: Sequence[Call]) -> str:
+    answers = [call.served for call in calls if call.served]
+    usages = [row.usage for row in answers if row.usage]
+    spent = Total.of(row.cost for row in answers)
+    lost = Total.of(row.cost for call in calls for row in call.failed)
+    tokens = f"{sum(u.input_tokens for u in usages)}/{sum(u.output_tokens for u in usages)} tokens"
+    return (
+        f"\n{len(calls)} calls, {sum(len(call.rows) for call in calls)} attempts, {tokens}. "
+        f"Answers cost {spent}; attempts that failed: {lost}."
+    )
+
+
+def _saved(calls: Sequence[Call], *, live: bool) -> str:
+    saved = sum(1 for call in calls if call.served and call.failed)
+    right = sum(call.right for call in calls)
+    story = f"{right} of {len(calls)} answers right. "
+    if saved:
+        return story + f"Fallback saved {saved} calls: with their first provider alone they would have failed."
+    return story + ("Every first attempt answered." if live else "Nothing failed.")
