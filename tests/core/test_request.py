@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
 from typing import Any
 
 import pytest
@@ -107,3 +109,48 @@ def test_tool_calls_come_whole_from_every_provider(router: Router) -> None:
         assert "Paris" in call["function"]["arguments"]
         assert call["id"]
         assert answer.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("how", ["chat", "stream", "unary"])
+def test_a_connection_is_used_again_after_a_whole_answer(how: str, router: Router) -> None:
+    """A stub that counts connections: the simulator's log does not tell them apart."""
+    connections: list[object] = []
+    events = b"".join(
+        b"data: %s\n\n" % data
+        for data in (
+            b'{"choices":[{"index":0,"delta":{"content":"hi"}}]}',
+            b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}',
+            b"[DONE]",
+        )
+    )
+    whole = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]}'
+    body, kind = (whole, b"application/json") if how == "unary" else (events, b"text/event-stream")
+
+    class Counting(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            connections.append(self.client_address)
+            while head := self.rfile.readline():
+                length = 0
+                while (line := self.rfile.readline()).strip():
+                    name, _, value = line.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                self.rfile.read(length)
+                answer = b'{"data":[{"id":"a/b","providers":[{"provider":"p"}]}]}' if head.startswith(b"GET") else body
+                self.wfile.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+                    % (kind if answer is body else b"application/json", len(answer), answer)
+                )
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Counting) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        policy = Policy(upstream="unary" if how == "unary" else "auto")
+        with Router(base_url=base_url, token="hf_x", ledger="memory", policy=policy) as counted:
+            for _ in range(5):
+                if how == "stream":
+                    assert "".join(d.text for d in counted.stream(model="a/b", messages="hi")) == "hi"
+                else:
+                    assert counted.chat(model="a/b", messages="hi").text == "hi"
+        server.shutdown()
+    assert len(connections) == 1

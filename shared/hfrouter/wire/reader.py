@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 # Once a finish_reason was seen the answer is whole; usage and [DONE] may follow, and some servers hold the line open.
 _AFTER_FINISH = 2.0
+_END_OF_BODY = 0.05
 _ERROR_BODY_SECONDS = 5.0
 
 
@@ -52,7 +54,7 @@ class Reader:
         self.assembly = Assembly()
         self.strict = strict
         self.started = False
-        self.ended = False
+        self.ended = self._whole = False
         self._reply = reply
         self._pieces = reply.pieces()
         self._decoder = SSEDecoder()
@@ -113,8 +115,14 @@ class Reader:
         self._end()
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connection; after a whole answer, leave it to the next request."""
         self.ended = True
+        if self._whole:
+            # The end of the body follows [DONE] in the same breath; unread, it would cost the next call a connection.
+            with contextlib.suppress(TimeoutError, WireFailure):
+                async with asyncio.timeout(_END_OF_BODY):
+                    async for _ in self._pieces:
+                        pass
         await self._reply.aclose()
 
     async def _read(self) -> None:
@@ -173,7 +181,7 @@ class Reader:
 
     def _end(self) -> None:
         self._ready.extend(self.assembly.close())
-        self.ended = True
+        self.ended = self._whole = True
 
 
 async def read_error(reply: Reply, now: float, messages: object) -> Judgement:
