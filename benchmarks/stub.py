@@ -1,6 +1,6 @@
 """A stub of an OpenAI-compatible server, as light as one in Python can be: fixed answers, a process of its own.
 
-    python benchmarks/stub.py        prints its port, serves on loopback, ends when its input is closed
+python benchmarks/stub.py        prints its port, serves on loopback, ends when its input is closed
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _HEAD = {"id": "chatcmpl-1", "created": 1, "model": "openai/gpt-oss-20b"}
 
 
 def _answer(kind: str, body: bytes) -> bytes:
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nx-inference-provider: groq\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    headers = ("HTTP/1.1 200 OK", f"content-type: {kind}", "x-inference-provider: groq", f"content-length: {len(body)}")
+    return "\r\n".join((*headers, "", "")).encode() + body
 
 
 def _event(data: object) -> bytes:
@@ -41,7 +41,9 @@ _UNARY = _answer(
         _HEAD
         | {
             "object": "chat.completion",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "word " * 20}, "finish_reason": "stop"}],
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": "word " * 20}, "finish_reason": "stop"}
+            ],
             "usage": _USAGE,
         }
     ).encode(),
@@ -49,7 +51,8 @@ _UNARY = _answer(
 _SHORT_STREAM = _answer("text/event-stream", _stream(20))
 _LONG_STREAM = _answer("text/event-stream", _stream(CHUNKS))
 _ROW = {"provider": "groq", "status": "live", "pricing": {"input": 0.1, "output": 0.5}, "context_length": 131072}
-_MODELS = _answer("application/json", json.dumps({"data": [{"id": "openai/gpt-oss-20b", "providers": [_ROW]}]}).encode())
+_LISTING = {"data": [{"id": "openai/gpt-oss-20b", "providers": [_ROW]}]}
+_MODELS = _answer("application/json", json.dumps(_LISTING).encode())
 
 
 class Stub(asyncio.Protocol):

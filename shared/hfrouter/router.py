@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -214,7 +215,7 @@ class Router:
 
     async def aclose(self) -> None:
         """The asynchronous twin of `close`."""
-        self._writer.close()
+        await asyncio.to_thread(self._writer.close)
 
     def __enter__(self) -> Self:
         return self
@@ -258,7 +259,8 @@ class Router:
         session = _header_value("session", session) or self._session
         url = f"{self.base_url}/chat/completions"
         self._credential.header(url)
-        listing, reason = await self._catalogue.listing()
+        began = self._clock.monotonic()
+        listing, reason = await self._catalogue.listing(policy.deadline)
         call = Call(
             request=request,
             policy=policy,
@@ -270,6 +272,7 @@ class Router:
             writer=self._writer,
             clock=self._clock,
             session=session,
+            began=began,
         )
         if reason:
             call.note("note", reason)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hfrouter import ConfigurationError, Policy, Router
+from hfrouter import ConfigurationError, DeadlineExceeded, Policy, Router
 from hfrouter.simulator import Simulator
 from hfrouter.wire.catalogue import FRESH, STALE
 
@@ -133,3 +135,17 @@ async def test_a_cancelled_call_does_not_cancel_the_fetch_others_wait_for() -> N
         assert [row.provider for row in await second] == ["groq"]
         with pytest.raises(asyncio.CancelledError):
             await first
+
+
+@pytest.fixture
+def silent_router() -> Iterator[Router]:
+    """A router whose other side takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield Router(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1", token="hf_x", ledger="memory")
+
+
+async def test_the_deadline_covers_the_wait_for_the_catalogue(silent_router: Router) -> None:
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await silent_router.achat(model=MODEL, messages="hi", timeout=0.5)
+    assert time.monotonic() - began < 3  # not the 10 s a fetch may take, then 0.5 s for an attempt

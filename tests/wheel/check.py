@@ -98,7 +98,8 @@ def main() -> None:
         with Simulator(seed=0) as sim:
             sim.fail("groq", Fault.rate_limited())
             arguments = [sim.base_url, sim.token, str(directory / "ledger.sqlite3")]
-            subprocess.run([str(python), "-W", "error", "-c", SCRIPT, *arguments], check=True, env=environment, cwd=name)
+            script = [str(python), "-W", "error", "-c", SCRIPT, *arguments]
+            subprocess.run(script, check=True, env=environment, cwd=name)
         missing = subprocess.run([str(python), "-c", MISSING], capture_output=True, text=True, check=False, cwd=name)
         assert missing.returncode == 1, missing
         assert "pip install 'hfrouter[all]'" in missing.stderr, missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import HumanMessage, ToolMessage
@@ -21,7 +22,7 @@ from langchain_hfrouter import ChatHFRouter
 
 DOCUMENT = """\
 The lighthouse of Brennholm was lit for the first time in 1871. Its lamp stands 43 metres above the sea.
-The keeper climbs 212 steps every evening. The museum in the old engine house opens at ten o'clock from May to September.
+The keeper climbs 212 steps every evening. From May to September the museum in the engine house opens at ten o'clock.
 The last ferry back to the mainland leaves at 18:40. Dogs are welcome on the island but not in the tower."""
 
 # Questions about the document, and what a right answer must say.
@@ -93,7 +94,10 @@ def _world(live: bool) -> Iterator[tuple[Router, Simulator | None]]:
             yield router, None
     else:
         policy = Policy(order=["groq", "novita", "cerebras", "together"], first_content=_FIRST_CONTENT)
-        with Simulator(seed=0) as sim, Router(base_url=sim.base_url, token=sim.token, ledger="memory", policy=policy) as router:
+        with (
+            Simulator(seed=0) as sim,
+            Router(base_url=sim.base_url, token=sim.token, ledger="memory", policy=policy) as router,
+        ):
             yield router, sim
 
 
@@ -111,12 +115,16 @@ def _chain(router: Router, sim: Simulator | None, model: str, troubles: tuple[_T
     prompt = ChatPromptTemplate.from_messages(
         [("system", "Answer from the context only.\n\nContext:\n{context}"), ("human", "{question}")]
     )
-    # Reasoning models think within the same limit: leave them room.
-    chain: Runnable[dict[str, str], str] = prompt | ChatHFRouter(model=model, router=router, temperature=0) | StrOutputParser()
+    answering = ChatHFRouter(model=model, router=router, temperature=0)
+    chain: Runnable[dict[str, str], str] = prompt | answering | StrOutputParser()
     for (question, expected), trouble in zip(QUESTIONS, troubles, strict=False):
         asked = {"context": DOCUMENT, "question": question}
-        yield _one(router, sim, trouble, "chain", expected, lambda asked=asked: chain.invoke(asked))
-        yield _one(router, sim, trouble, "chain, streamed", expected, lambda asked=asked: "".join(chain.stream(asked)))
+        yield _one(router, sim, trouble, "chain", expected, partial(chain.invoke, asked))
+        yield _one(router, sim, trouble, "chain, streamed", expected, partial(_streamed, chain, asked))
+
+
+def _streamed(chain: Runnable[dict[str, str], str], asked: dict[str, str]) -> str:
+    return "".join(chain.stream(asked))
 
 
 def _tool_loop(router: Router, sim: Simulator | None, model: str) -> Iterator[Call]:
@@ -137,8 +145,10 @@ def _tool_loop(router: Router, sim: Simulator | None, model: str) -> Iterator[Ca
         if not answers or not answers[0].tool_calls:
             return
         messages.append(answers[0])
-        for call in answers[0].tool_calls:
-            messages.append(ToolMessage(str(tools[call["name"]].invoke(call["args"])), tool_call_id=call["id"]))
+        messages.extend(
+            ToolMessage(str(tools[call["name"]].invoke(call["args"])), tool_call_id=call["id"])
+            for call in answers[0].tool_calls
+        )
 
 
 def _unpriced(router: Router, sim: Simulator) -> Iterator[Call]:

@@ -39,6 +39,7 @@ class Call:
         priced_at: When the catalogue was read, whole seconds since 1970.
         writer: The ledger.
         clock: Both clocks.
+        began: Monotonic seconds when the caller called: the deadline counts from here.
         session: The session id, or None.
     """
 
@@ -51,14 +52,11 @@ class Call:
     priced_at: int
     writer: Writer
     clock: Clock
+    began: float
     session: str | None = None
     journal: Journal = field(default_factory=Journal)
     id: str = field(default_factory=new_id)
     accounts: list[Account] = field(default_factory=list)
-    began: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.began = self.clock.monotonic()
 
     def note(self, kind: str, text: str, attempt: int = 0) -> None:
         """Write an event into the journal, now."""

@@ -84,8 +84,11 @@ class Catalogue:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_fetches": {}, "_failed_at": float("-inf")}
 
-    async def listing(self) -> tuple[Listing | None, str]:
+    async def listing(self, patience: float = _FETCH) -> tuple[Listing | None, str]:
         """The listing, and why there is none or why it is old.
+
+        Args:
+            patience: Seconds to wait for a fetch, where there is nothing to go on with.
 
         Returns:
             A listing of at most 24 h, or None; and an empty string, or the reason of the last failure.
@@ -97,8 +100,10 @@ class Catalogue:
         if self._clock.monotonic() - self._failed_at >= _AFTER_FAILURE:
             fetch = self._refresh()
             if age > STALE:
-                # Shielded: a caller that is cancelled must not take the fetch from the others who wait for it.
-                await asyncio.shield(asyncio.wrap_future(fetch))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        # Shielded: a caller who is cancelled must not take the fetch from the others who wait.
+                        await asyncio.shield(asyncio.wrap_future(fetch))
                 age = self._age()
         return (self._listing if age <= STALE else None), self._failure
 

@@ -38,7 +38,9 @@ async def drive(call: Call, start: Start, rng: random.Random) -> Opened:
     Raises:
         HFRouterError: the one that fits, with all attempts.
     """
-    flow = route(call.targets, call.policy, call.clock.monotonic, rng.random)
+    left = max(0.0, call.began + call.policy.deadline - call.clock.monotonic())
+    limits = call.policy.model_copy(update={"deadline": left})
+    flow = route(call.targets, limits, call.clock.monotonic, rng.random)
     try:
         done = await _obey(flow, call, start)
     except Stopped as stopped:
