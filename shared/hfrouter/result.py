@@ -174,3 +174,37 @@ class Delta:
     def meaningful(self) -> bool:
         """Whether it carries content of any kind, so that delivering it commits the stream."""
         return bool(self.text or self.reasoning or self.tool_calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors, one for each text in the order of the texts. Its `repr` shows none.
+
+    Attributes:
+        vectors: Lists of floats, all of one length.
+        model: Hub repo id.
+        provider: Who embedded the last batch; one and the same for all unless it failed on the way.
+        attempts: Every attempt of every batch.
+        cost: What the answers cost together; embeddings have no listed price, so it is mostly not exact.
+        total: The same with the attempts that failed.
+        calls: The ids of the batches in the ledger.
+        journals: The decisions, one journal for each batch.
+    """
+
+    vectors: list[list[float]] = field(repr=False)
+    model: str
+    provider: str
+    attempts: tuple[Attempt, ...]
+    cost: Total
+    total: Total
+    calls: tuple[str, ...]
+    journals: tuple[Journal, ...] = field(repr=False)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors; 0 when there is none."""
+        return len(self.vectors[0]) if self.vectors else 0
+
+    def explain(self) -> str:
+        """The decisions as text, batch by batch."""
+        return "\n\n".join(journal.explain() for journal in self.journals)

@@ -11,22 +11,24 @@ from types import TracebackType
 from typing import Any, Self
 
 from hfrouter.cost.ledger import Entry, Ledger, MemoryLedger, NoLedger, default_path
-from hfrouter.errors import ConfigurationError, NoTargetAvailable
-from hfrouter.result import Completion
-from hfrouter.routing.eligible import eligible
+from hfrouter.cost.price import Total
+from hfrouter.errors import ConfigurationError
+from hfrouter.result import Completion, Embeddings
 from hfrouter.routing.policy import Policy
-from hfrouter.routing.strategy import ordered
 from hfrouter.routing.target import ModelId, Target
 from hfrouter.stream import AsyncStream, Stream, completed
 from hfrouter.version import __version__
 from hfrouter.wire import bridge
-from hfrouter.wire.attempt import Opened, until_commit, whole
+from hfrouter.wire.attempt import Chat, Opened
 from hfrouter.wire.call import Call
-from hfrouter.wire.catalogue import Catalogue, Listing
+from hfrouter.wire.catalogue import Catalogue
 from hfrouter.wire.clock import SystemClock
 from hfrouter.wire.driver import drive
+from hfrouter.wire.embedder import Embedder
+from hfrouter.wire.feature_extraction import Batch, checked_texts
+from hfrouter.wire.plan import check_known, choose
 from hfrouter.wire.request import Request
-from hfrouter.wire.token import HF_ROUTER, Credential, checked_base_url
+from hfrouter.wire.token import HF_ROUTER, Credential, checked_base_url, hub_of
 from hfrouter.wire.writer import Writer
 
 Messages = str | Sequence[Mapping[str, Any]]
@@ -78,6 +80,9 @@ class Router:
         self._rng = random.Random(seed)
         self._writer = Writer(_ledger(ledger))
         self._catalogue = Catalogue(self.base_url, self._clock, self._common_headers)
+        root = self.base_url.removesuffix("/v1")
+        hub_url = hub_of(self.base_url)
+        self._embedder = Embedder(root, hub_url, self._headers, self._writer, self._clock, self._rng)
 
     def __repr__(self) -> str:
         return f"Router({self.base_url!r})"
@@ -144,8 +149,8 @@ class Router:
     ) -> Completion:
         """The asynchronous twin of `chat`."""
         limits = self._policy_for(policy, models, provider, timeout)
-        call = await self._plan(model, messages, limits, session, parameters)
-        opened = await drive(call, whole, self._rng)
+        call, chat = await self._plan(model, messages, limits, session, parameters)
+        opened = await drive(call, chat.whole, Opened, self._rng)
         call.note("end", "answered")
         return completed(call, opened)
 
@@ -184,6 +189,85 @@ class Router:
         limits = self._policy_for(policy, models, provider, timeout)
         return AsyncStream(*await self._open(model, messages, limits, session, parameters))
 
+    # -- embeddings ----------------------------------------------------------------------------------------------------
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str,
+        normalize: bool | None = None,
+        truncate: bool | None = None,
+        prompt_name: str | None = None,
+        dimensions: int | None = None,
+        policy: Policy | None = None,
+        provider: Mapping[str, Any] | None = None,
+        session: str | None = None,
+        timeout: float | None = None,
+        concurrency: int = 4,
+    ) -> Embeddings:
+        """Embed texts, in batches of 32.
+
+        The model never changes, and the provider stays while it lives: another one of the same model is used only when
+        its vectors have the same length, and the journal says so. A model that is still loading is waited for.
+
+        Args:
+            texts: In any number; the vectors come in the same order.
+            model: `org/name` of an embedding model, or with `:provider`.
+            normalize: Scale vectors to length 1; None leaves it to the model.
+            truncate: Cut texts that are too long for the model; None leaves it to the back-end (hf-inference only).
+            prompt_name: One of the model's own prompts, such as `query` (hf-inference only).
+            dimensions: Length of the vectors, for models that can be cut.
+            policy: Replaces the router's.
+            provider: `order`, `only` and `ignore` for this call.
+            session: Replaces the router's session id.
+            timeout: Seconds for each batch; replaces the policy's deadline.
+            concurrency: Batches on the way at once, after the first.
+
+        Raises:
+            ConfigurationError: wrong input, or no embedding model; nothing was spent.
+            RequestRejected: a text or the token was refused.
+            RouteExhausted: every allowed attempt failed.
+        """
+        return bridge.run(
+            lambda: self.aembed(
+                texts,
+                model=model,
+                normalize=normalize,
+                truncate=truncate,
+                prompt_name=prompt_name,
+                dimensions=dimensions,
+                policy=policy,
+                provider=provider,
+                session=session,
+                timeout=timeout,
+                concurrency=concurrency,
+            )
+        )
+
+    async def aembed(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str,
+        normalize: bool | None = None,
+        truncate: bool | None = None,
+        prompt_name: str | None = None,
+        dimensions: int | None = None,
+        policy: Policy | None = None,
+        provider: Mapping[str, Any] | None = None,
+        session: str | None = None,
+        timeout: float | None = None,
+        concurrency: int = 4,
+    ) -> Embeddings:
+        """The asynchronous twin of `embed`."""
+        limits = self._policy_for(policy, None, provider, timeout)
+        batch = Batch(checked_texts(texts), normalize, truncate, prompt_name, dimensions)
+        session = _header_value("session", session) or self._session
+        if not batch.texts:
+            return Embeddings([], ModelId.parse(model).model, "", (), Total.of(()), Total.of(()), (), ())
+        return await self._embedder.embed(batch, model, limits, session, concurrency)
+
     # -- the catalogue and the ledger ----------------------------------------------------------------------------------
 
     def targets(self, model: str | None = None) -> tuple[Target, ...]:
@@ -202,7 +286,7 @@ class Router:
         if model is None:
             return listing.rows
         wanted = ModelId.parse(model)
-        _check_known(listing, wanted)
+        check_known(listing, wanted)
         return tuple(row for row in listing.of(wanted.model) if wanted.provider in (None, row.provider))
 
     def entries(self, call: str | None = None) -> list[Entry]:
@@ -247,12 +331,12 @@ class Router:
     async def _open(
         self, model: str, messages: Messages, policy: Policy, session: str | None, parameters: Mapping[str, Any]
     ) -> tuple[Call, Opened]:
-        call = await self._plan(model, messages, policy, session, parameters)
-        return call, await drive(call, until_commit, self._rng)
+        call, chat = await self._plan(model, messages, policy, session, parameters)
+        return call, await drive(call, chat.until_commit, Opened, self._rng)
 
     async def _plan(
         self, model: str, messages: Messages, policy: Policy, session: str | None, parameters: Mapping[str, Any]
-    ) -> Call:
+    ) -> tuple[Call, Chat]:
         """Check everything that can be checked before anything is sent, and choose the targets."""
         wanted = [ModelId.parse(name) for name in (model, *policy.models)]
         request = Request.make(messages, parameters)
@@ -265,8 +349,7 @@ class Router:
             request=request,
             policy=policy,
             targets=(),
-            url=url,
-            headers=lambda: self._headers(url, session),
+            headers=lambda url: self._headers(url, session),
             find=listing.find if listing else lambda _model, _provider: None,
             priced_at=int(listing.at) if listing else 0,
             writer=self._writer,
@@ -276,8 +359,8 @@ class Router:
         )
         if reason:
             call.note("note", reason)
-        call.targets = _choose(call, wanted, listing)
-        return call
+        call.targets = choose(call, request.needs, wanted, listing)
+        return call, Chat(request, url)
 
     def _common_headers(self) -> dict[str, str]:
         return {
@@ -296,48 +379,6 @@ class Router:
         if session:
             headers["x-hf-session-id"] = session
         return headers
-
-
-def _choose(call: Call, wanted: list[ModelId], listing: Listing | None) -> tuple[Target, ...]:
-    """The targets of a call, best first.
-
-    Without a catalogue each model is sent as the user wrote it, and who serves it is known afterwards; so is a model
-    with `:preferred`, which names an order only Hugging Face knows.
-    """
-    if listing is None:
-        targets = tuple(Target(m.model, str(m).partition(":")[2]) for m in wanted)
-        call.journal.plan(targets, {})
-        return targets
-    for model in wanted:
-        _check_known(listing, model)
-    rows = [row for name in dict.fromkeys(m.model for m in wanted) for row in listing.of(name)]
-    allowed, rejected = eligible(rows, wanted, call.policy, call.request.needs)
-    preferred = tuple(Target(m.model, "preferred") for m in wanted if m.suffix == "preferred")
-    targets = preferred + tuple(ordered(allowed, wanted, call.policy, call.request.needs))
-    call.journal.plan(targets, rejected)
-    if not targets:
-        raise NoTargetAvailable(
-            f"no provider of {', '.join(str(m) for m in wanted)} may serve this call; loosen the policy or name another"
-            " model.",
-            rejected,
-            call.journal,
-        )
-    return targets
-
-
-def _check_known(listing: Listing, model: ModelId) -> None:
-    rows = listing.of(model.model)
-    if not rows:
-        near = [
-            f"{name} ({', '.join(row.provider for row in listing.of(name))})" for name in listing.nearest(model.model)
-        ]
-        hint = f"did you mean {' or '.join(near)}?" if near else "see Router.targets() for those that are."
-        raise ConfigurationError(f"the model {model.model!r} is not in the catalogue; {hint}")
-    if model.provider and all(row.provider != model.provider for row in rows):
-        raise ConfigurationError(
-            f"{model.provider!r} does not serve {model.model}; use one of "
-            f"{', '.join(sorted(row.provider for row in rows))}."
-        )
 
 
 def _checked_policy(policy: Policy | None) -> Policy | None:

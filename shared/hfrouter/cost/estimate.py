@@ -8,5 +8,9 @@ TEMPLATE_TOKENS = 1024
 
 
 def input_bound(json_bytes: int) -> int:
-    """Input tokens a request of so many bytes of JSON cannot exceed: no tokenizer makes more than a token of a byte."""
+    """Input tokens a request of so many bytes of JSON cannot exceed: no tokenizer makes more than a token of a byte.
+
+    >>> input_bound(2_000)
+    3024
+    """
     return json_bytes + TEMPLATE_TOKENS

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import sys
+import threading
 import time
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -73,13 +74,18 @@ class Ledger(Protocol):
     instant: bool
 
     def begin(self, entry: Entry) -> None:
-        """Write a pending row."""
+        """Write a pending row; the same facts again change nothing.
+
+        Raises:
+            LedgerConflict: a row of this id has other facts.
+        """
 
     def settle(self, entry: Entry) -> None:
         """Settle a row exactly once; the same facts again change nothing.
 
         Raises:
-            LedgerConflict: other facts, or no pending row.
+            LedgerConflict: it was settled with other facts, its pending row is another attempt's or missing, or
+                `entry` is itself still pending.
         """
 
     def entries(self, call: str | None = None) -> list[Entry]:
@@ -89,8 +95,17 @@ class Ledger(Protocol):
         """Release files; the ledger may be used again."""
 
 
+# What was asked of which model; the rest is what came of it, and who served it.
+_asked = attrgetter("id", "call", "number", "started_ms", "model", "streamed", "session")
+
+
+def same_attempt(one: Entry, other: Entry) -> bool:
+    """Whether two entries speak of the same attempt, whatever came of it."""
+    return bool(_asked(one) == _asked(other))
+
+
 class MemoryLedger:
-    """Entries in memory, for tests and for those who want no file. Thread-safe by the interpreter's dict.
+    """Entries in memory, for tests and for those who want no file. Thread-safe: each step is one of the dict's own.
 
     >>> ledger = MemoryLedger()
     >>> ledger.begin(Entry("1", "c", 1, 0, "openai/gpt-oss-20b", "groq", True))
@@ -101,25 +116,26 @@ class MemoryLedger:
     instant = True
 
     def __init__(self) -> None:
-        self._rows: dict[str, Entry] = {}
+        self._begun: dict[str, Entry] = {}
+        self._settled: dict[str, Entry] = {}
 
     def begin(self, entry: Entry) -> None:
         """Write a pending row."""
-        if self._rows.setdefault(entry.id, entry) != entry:
+        row = self._begun.setdefault(entry.id, entry)
+        if self._settled.get(entry.id, row) != entry:
             raise LedgerConflict(entry.id)
 
     def settle(self, entry: Entry) -> None:
         """Settle a row exactly once."""
-        row = self._rows.get(entry.id)
-        if row == entry:
-            return
-        if row is None or row.outcome != "pending":
+        row = self._begun.get(entry.id)
+        if row is None or entry.outcome == "pending" or not same_attempt(row, entry):
             raise LedgerConflict(entry.id)
-        self._rows[entry.id] = entry
+        if self._settled.setdefault(entry.id, entry) != entry:
+            raise LedgerConflict(entry.id)
 
     def entries(self, call: str | None = None) -> list[Entry]:
         """Rows in the order of their ids, of one call or all."""
-        rows = sorted(self._rows.copy().values(), key=lambda entry: entry.id)
+        rows = sorted((self._begun | self._settled).values(), key=lambda entry: entry.id)
         return [row for row in rows if call is None or row.call == call]
 
     def close(self) -> None:
@@ -136,24 +152,54 @@ class NoLedger(MemoryLedger):
         """Forget a row."""
 
 
-_counter = itertools.count()
+class _Stamps:
+    """Milliseconds since 1970 and 12 bits of a counter, as one number that only grows.
+
+    So ids keep their order within a millisecond and when the clock is set back (RFC 9562, section 6.2).
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def next(self, ms: int) -> int:
+        """The stamp of a moment, larger than all before."""
+        with self._lock:
+            self._last = max(self._last + 1, ms << 12)
+            return self._last
+
+
+_stamps = _Stamps()
 
 
 def new_id() -> str:
-    """A new id, 32 hex digits: a UUID of version 7 (RFC 9562), so that later ones sort after earlier ones.
+    """A new id, 32 hex digits: a UUID of version 7 (RFC 9562), so that later ones of a process sort after earlier ones.
 
-    Twelve bits of a counter keep those of one millisecond in order.
+    >>> first, second = new_id(), new_id()
+    >>> len(first), first[12], first < second
+    (32, '7', True)
     """
-    stamp, counter = time.time_ns() // 1_000_000, next(_counter) & 0xFFF
-    return f"{stamp:012x}7{counter:03x}{secrets.randbits(62) | 1 << 63:016x}"
+    global _stamps
+    if _stamps.pid != os.getpid():  # a fork may have come while another thread held the lock
+        _stamps = _Stamps()
+    ms, counter = divmod(_stamps.next(time.time_ns() // 1_000_000), 1 << 12)
+    return f"{ms:012x}7{counter:03x}{secrets.randbits(62) | 1 << 63:016x}"
 
 
 def default_path() -> Path:
-    """The ledger's file in the user's state directory, made neither here nor before the first call."""
+    """The ledger's file in the user's state directory, made neither here nor before the first call.
+
+    Where the user has no home, it is a path that cannot be made: the ledger then says so and stays in memory.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path(os.devnull)
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
+        base = home / "Library" / "Application Support"
     else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        base = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
     return base / "hfrouter" / "ledger.sqlite3"

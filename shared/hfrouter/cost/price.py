@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 from hfrouter.cost.usage import Usage
 from hfrouter.routing.target import Target
@@ -12,6 +12,8 @@ from hfrouter.routing.target import Target
 NANO = Decimal(10) ** 9
 # A price in USD per million tokens times tokens gives micro-USD: a thousand nano-USD each.
 _NANO_PER_MICRO = 1000
+# Ours, since the caller's decimal context may round to any precision: wide enough for any price times any count.
+_EXACT = Context(prec=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,9 @@ class Price:
         output: USD per million output tokens.
         source: Where it was read: `catalogue`, or `user`.
         at: Wall-clock seconds since 1970, whole, when the source was read; 0 when not known.
+
+    Raises:
+        ValueError: for a price that is negative, not finite or no `Decimal`.
     """
 
     input: Decimal
@@ -30,16 +35,24 @@ class Price:
     source: str = "catalogue"
     at: int = 0
 
+    def __post_init__(self) -> None:
+        for price in (self.input, self.output):
+            if not isinstance(price, Decimal) or not price.is_finite() or price < 0:
+                raise ValueError(f"a price is a Decimal of USD per million tokens, 0 or more, not {price!r}")
+
     @classmethod
     def of(cls, target: Target, at: int = 0) -> Price | None:
-        """The price of a catalogue row, or None when it lists none: a missing price is not a free one.
+        """The price of a catalogue row, or None when it lists none.
+
+        A missing price is not a free one, and neither is 0/0 in a row that does not say that it is free: catalogues
+        write 0 where nothing was filled in (see `routing/rows.py`).
 
         >>> Price.of(Target("openai/gpt-oss-20b", "groq")) is None
         True
         """
         if target.is_free:
             return cls(Decimal(0), Decimal(0), at=at)
-        if target.input_price is None or target.output_price is None:
+        if target.input_price is None or target.output_price is None or target.input_price == target.output_price == 0:
             return None
         return cls(target.input_price, target.output_price, at=at)
 
@@ -49,8 +62,9 @@ class Price:
         >>> Price(Decimal("0.1"), Decimal("0.5")).nano_usd(1522, 34)
         169200
         """
-        exact = (self.input * input_tokens + self.output * output_tokens) * _NANO_PER_MICRO
-        return int(exact.to_integral_value(ROUND_CEILING if up else ROUND_HALF_EVEN))
+        with localcontext(_EXACT):
+            exact = (self.input * input_tokens + self.output * output_tokens) * _NANO_PER_MICRO
+            return int(exact.to_integral_value(ROUND_CEILING if up else ROUND_HALF_EVEN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,7 @@ class Cost:
         >>> Cost(169200, 169200).usd
         Decimal('0.0001692')
         """
-        return Decimal(self.lower) / NANO if self.exact else None
+        return _usd(self.lower) if self.exact else None
 
     def __str__(self) -> str:
         """`$0.0001692`, `$0.0001 to $0.0002`, or `n/a`."""
@@ -104,10 +118,8 @@ class Cost:
             upper = price.nano_usd(*bound, up=True) if bound else None
             return cls(0, upper, "no usage reported")
         full = price.nano_usd(usage.input_tokens, usage.output_tokens)
-        if usage.cached_tokens:
-            least = price.nano_usd(usage.input_tokens - usage.cached_tokens, usage.output_tokens)
-            return cls(least, full, "cached tokens without a cache price")
-        return cls(full, full)
+        least = price.nano_usd(usage.input_tokens - (usage.cached_tokens or 0), usage.output_tokens)
+        return cls(least, full, "cached tokens without a cache price" if least < full else "")
 
     @classmethod
     def refused(cls, status: int) -> Cost:
@@ -163,7 +175,7 @@ class Total:
     @property
     def usd(self) -> Decimal | None:
         """The sum in USD when every part is known, else None."""
-        return Decimal(self.known) / NANO if not self.unknown else None
+        return _usd(self.known) if not self.unknown else None
 
     def __str__(self) -> str:
         if not self.unknown:
@@ -171,8 +183,13 @@ class Total:
         return f"{dollars(self.known)} + {self.unknown} unknown" if self.known else f"n/a ({self.unknown} unknown)"
 
 
+def _usd(nano: int) -> Decimal:
+    with localcontext(_EXACT):
+        return nano / NANO
+
+
 def dollars(nano: int) -> str:
-    """Nano-USD as dollars without exponent or trailing zeros beyond cents.
+    """Nano-USD, 0 or more, as dollars without exponent or trailing zeros beyond cents.
 
     >>> dollars(169200), dollars(0), dollars(1_500_000_000)
     ('$0.0001692', '$0.00', '$1.50')

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hfrouter.cost.ledger import Entry, LedgerConflict
+from hfrouter.cost.ledger import Entry, LedgerConflict, same_attempt
 from hfrouter.cost.price import Cost, Price
 from hfrouter.cost.usage import Usage
 
@@ -19,6 +20,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # the one platform without it takes another journal mode
 
+# Shared memory and locks between processes, which the write-ahead log needs.
+_POSIX = fcntl is not None
 SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (
@@ -40,12 +43,14 @@ UPDATE attempts SET provider = ?, outcome = ?, status = ?, duration_ms = ?, firs
     cost_lower_nano_usd = ?, cost_upper_nano_usd = ?, cost_reason = ?, request_id = ?
 WHERE id = ? AND outcome = 'pending'
 """
+# Connections inherited through a fork. Closing one, which dropping it would do, lets go of this process's locks.
+_left_alone: list[sqlite3.Connection] = []
 # With wal_autocheckpoint off, the log is folded back into the file after so many writes of this process.
 _CHECKPOINT_EVERY = 1000
 
 
 class SQLiteLedger:
-    """One row per attempt in the table `attempts`. To be used from one thread at a time.
+    """One row per attempt in the table `attempts`. Safe with many threads and processes; one waits for another.
 
     Every SQLite before 3.51.3 can corrupt a write-ahead log when two connections write and checkpoint at once, so
     automatic checkpoints are off and one process at a time checkpoints under a file lock.
@@ -59,14 +64,15 @@ class SQLiteLedger:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser()
         self._db: sqlite3.Connection | None = None
-        self._pid = 0
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
         self._writes = 0
 
     def __repr__(self) -> str:
         return f"SQLiteLedger({str(self.path)!r})"
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "_db": None, "_pid": 0, "_writes": 0}
+    def __reduce__(self) -> tuple[type[SQLiteLedger], tuple[Path]]:
+        return SQLiteLedger, (self.path,)
 
     def begin(self, entry: Entry) -> None:
         """Write a pending row."""
@@ -81,48 +87,68 @@ class SQLiteLedger:
         """Settle a row exactly once; the same facts again change nothing."""
         row = _row(entry)
         with self._transaction() as db:
-            changed = db.execute(_SETTLE, (row[5], *row[8:], entry.id)).rowcount
-            if not changed and self._read(db, "id = ?", entry.id) != [entry]:
+            found = next(iter(self._read(db, "id = ?", entry.id)), None)
+            if found is None or entry.outcome == "pending" or not same_attempt(found, entry):
                 raise LedgerConflict(entry.id)
-        self._writes += 1
+            if found.outcome == "pending":
+                db.execute(_SETTLE, (row[5], *row[8:], entry.id))
+            elif found != entry:
+                raise LedgerConflict(entry.id)
+            self._writes += 1
         if self._writes % _CHECKPOINT_EVERY == 0:
-            self._checkpoint()
+            with self._connection() as db:
+                self._checkpoint(db)
 
     def entries(self, call: str | None = None) -> list[Entry]:
         """Rows in the order of their ids, of one call or all."""
-        db = self._connection()
-        return self._read(db) if call is None else self._read(db, "call = ?", call)
+        with self._connection() as db:
+            return self._read(db) if call is None else self._read(db, "call = ?", call)
 
     def close(self) -> None:
         """Fold the log back and close the file; the next call opens it again."""
-        if self._db is not None and self._pid == os.getpid():
-            self._checkpoint()
-            self._db.close()
-        self._db = None
+        self._leave_inherited()
+        with self._lock:
+            if self._db is not None:
+                self._checkpoint(self._db)
+                self._db.close()
+                self._db = None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        db = self._connection()
-        db.execute("BEGIN IMMEDIATE")  # deferred transactions lost 73 % of writes to locks at 16 processes (measured)
-        try:
-            yield db
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
+        with self._connection() as db:
+            db.execute("BEGIN IMMEDIATE")  # deferred ones lost 73 % of writes to locks at 16 processes (measured)
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:  # a full disk has rolled back already
+                    db.execute("ROLLBACK")
+                raise
 
-    def _connection(self) -> sqlite3.Connection:
-        """This process's connection; one inherited through a fork is left alone, since closing it would break locks."""
-        if self._db is None or self._pid != os.getpid():
-            self._db, self._pid = self._open(), os.getpid()
-        return self._db
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """This process's connection for one thread at a time, opened on first use and anew after a fork."""
+        self._leave_inherited()
+        with self._lock:
+            if self._db is None:
+                self._db = self._open()
+            yield self._db
+
+    def _leave_inherited(self) -> None:
+        """After a fork: the parent's connection is its own, and its lock may be held by a thread that is not here."""
+        if self._pid != os.getpid():
+            if self._db is not None:
+                _left_alone.append(self._db)
+            self._db, self._lock, self._pid = None, threading.Lock(), os.getpid()
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10.0)
+        with contextlib.suppress(FileExistsError):
+            # Only a new file: closing one would drop the locks that this process's other connections hold on it.
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
-            if fcntl is not None:
+            if _POSIX:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA wal_autocheckpoint = 0")
             db.execute("PRAGMA synchronous = NORMAL")
@@ -142,14 +168,14 @@ class SQLiteLedger:
             raise
         return db
 
-    def _checkpoint(self) -> None:
-        if fcntl is None or self._db is None:
+    def _checkpoint(self, db: sqlite3.Connection) -> None:
+        if not _POSIX:
             return
         with contextlib.suppress(OSError, sqlite3.Error), contextlib.ExitStack() as stack:
             lock = os.open(f"{self.path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @staticmethod
     def _read(db: sqlite3.Connection, where: str = "", *values: str) -> list[Entry]:
@@ -162,7 +188,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
     tokens = (
         (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens) if usage else (None,) * 4
     )
-    prices = (str(price.input), str(price.output), price.source, price.at) if price else (None,) * 4
+    prices = (f"{price.input:f}", f"{price.output:f}", price.source, price.at) if price else (None,) * 4
     return (
         *(entry.id, entry.call, entry.number, entry.started_ms, entry.model, entry.provider),
         *(int(entry.streamed), entry.session, entry.outcome, entry.status, entry.duration_ms, entry.first_content_ms),

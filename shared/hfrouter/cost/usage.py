@@ -38,7 +38,8 @@ class Usage:
 
         Cached tokens may be flat (`cached_tokens`, `prompt_cache_hit_tokens`) or nested and null
         (`prompt_tokens_details`), and are a subset of the prompt. Counts that are negative, not numbers or
-        beyond belief make the report unusable: a wrong count must never become an exact cost.
+        beyond belief make the report unusable, cached ones too: a wrong count must never become an exact cost.
+        Reasoning tokens are inside the output and cost nothing of their own; a wrong count of them is left out.
 
         >>> Usage.read({"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": None})
         Usage(input_tokens=10, output_tokens=2, cached_tokens=None, reasoning_tokens=None)
@@ -49,13 +50,14 @@ class Usage:
         completion = _count(_first(report, "completion_tokens", "output_tokens"))
         if prompt is None or completion is None:
             return None
-        cached = _count(
-            _first(
-                _details(report, "prompt_tokens_details", "input_tokens_details"),
-                "cached_tokens",
-                otherwise=_first(report, "cached_tokens", "prompt_cache_hit_tokens"),
-            )
+        told = _first(
+            _details(report, "prompt_tokens_details", "input_tokens_details"),
+            "cached_tokens",
+            otherwise=_first(report, "cached_tokens", "prompt_cache_hit_tokens"),
         )
+        cached = _count(told)
+        if told is not None and cached is None:
+            return None
         reasoning = _count(
             _first(
                 _details(report, "completion_tokens_details", "output_tokens_details"),

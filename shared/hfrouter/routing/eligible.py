@@ -38,7 +38,7 @@ class Needs:
 
     @property
     def output_tokens(self) -> int:
-        """The likely number of output tokens: what was asked for, at most 1,000."""
+        """The likely number of output tokens: what was asked for, at most 1,000; 500 when nothing was."""
         return min(self.max_tokens or 500, 1000)
 
 
@@ -68,7 +68,9 @@ def eligible(
                 rejected[target.id] = reason
             elif target not in allowed:
                 allowed.append(target)
-    return allowed, {target: reason for target, reason in rejected.items() if target not in {t.id for t in allowed}}
+    for target in allowed:  # named twice, once pinned to another provider
+        rejected.pop(target.id, None)
+    return allowed, rejected
 
 
 def doubtful(target: Target, needs: Needs) -> bool:
@@ -117,5 +119,5 @@ def _too_dear(target: Target, cap: MaxPrice | None) -> str | None:
         if price is None:
             return f"its {name} price is not known, so it does not pass the cap"
         if price > limit:
-            return f"its {name} price of ${price} per million tokens is over the cap of ${limit}"
+            return f"its {name} price of ${price:f} per million tokens is over the cap of ${limit:f}"
     return None

@@ -21,17 +21,22 @@ The rules, each a method of `_Call`:
 * The next target is chosen at each launch, anew, from those not ruled out by scope: a failure of a target rules out
   the target, of a provider all its targets, of a model all its providers; an account, a credential or the request
   rule out everything.
-* A fast server error is asked once more after a short pause: it is often one bad worker. Anything slow is not:
-  time-outs move on while another target is left.
-* With nothing left but targets that failed in passing, the one that failed longest ago is asked again after a pause
-  that doubles; a cold model is given the time it asks for. So a lone provider is waited for, not given up.
-* Four attempts and one deadline bound it all.
+* A fast server error is asked once more after a short pause: it is often one bad worker. Not when the server names a
+  later time, nor with the last attempt while another target is untried. Anything slow is not asked again: time-outs
+  move on while another target is left.
+* With nothing left but targets that failed in passing, the one that may answer soonest is asked again: each rests,
+  from its failure on, for the time it asked or a pause that doubles; a cold model is given the time it asks for. So a
+  lone provider is waited for, not given up.
+* Some failures are chance once and a fact twice: an empty answer, a parameter not supported, an endpoint out of reach.
+* Four attempts and one deadline bound it all: nothing is launched when the deadline has passed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TypeAlias
 
 from hfrouter.routing.policy import Policy
@@ -45,6 +50,8 @@ _PAUSE = (0.25, 0.75)
 _LONGEST_WAIT = 5.0
 # A model that is loading without saying for how long.
 _COLD_WAIT = 5.0
+# What a wait for a cold model leaves of the deadline, at most half of it: asking with no time to answer is vain.
+_TIME_TO_ANSWER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,14 @@ class Stopped(Exception):  # a signal between engine and driver, not an error of
         self.last = last
 
 
-def route(targets: Sequence[Target], policy: Policy, now: Callable[[], float], jitter: Callable[[], float]) -> Flow:
+def route(
+    targets: Sequence[Target],
+    policy: Policy,
+    now: Callable[[], float],
+    jitter: Callable[[], float],
+    *,
+    patient: bool = False,
+) -> Flow:
     """Decide a call.
 
     Args:
@@ -112,6 +126,8 @@ def route(targets: Sequence[Target], policy: Policy, now: Callable[[], float], j
         policy: Attempts, deadline and timers.
         now: Monotonic seconds.
         jitter: Random numbers from 0 to 1.
+        patient: Wait for a target that is loading instead of asking the next one; for embeddings, where vectors of one
+            index should come from one provider.
 
     Returns:
         The `Done` that answers (as the generator's value).
@@ -119,20 +135,40 @@ def route(targets: Sequence[Target], policy: Policy, now: Callable[[], float], j
     Raises:
         Stopped: when no attempt may follow.
     """
-    return _Call(targets, policy, now, jitter).flow()
+    return _Call(targets, policy, now, jitter, patient).flow()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A target that failed in passing is left alone for a while.
+
+    Attributes:
+        until: When it may be asked again, in monotonic seconds.
+        cold: It is loading, and worth waiting for as long as the deadline allows.
+    """
+
+    until: float
+    cold: bool
 
 
 class _Call:
     """The state of one call: what failed, what is ruled out, what is left."""
 
     def __init__(
-        self, targets: Sequence[Target], policy: Policy, now: Callable[[], float], jitter: Callable[[], float]
+        self,
+        targets: Sequence[Target],
+        policy: Policy,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
+        patient: bool,
     ) -> None:
         self.targets, self.policy, self.now, self.jitter = tuple(targets), policy, now, jitter
+        self.patient = patient
         self.deadline = now() + policy.deadline
-        self.launched: list[Launch] = []
-        self.running: dict[int, Launch] = {}
-        self.failed: list[tuple[Target, Done]] = []
+        self.launched = 0
+        self.running: dict[int, Target] = {}
+        self.failed: list[tuple[Target, Judgement]] = []
+        self.resting: dict[Target, _Rest] = {}  # in the order of their latest failures
         self.excluded: set[Target] = set()
 
     def flow(self) -> Flow:
@@ -148,29 +184,31 @@ class _Call:
                 yield Wait(pause)
 
     def launch(self, target: Target) -> Launch:
-        remaining = self.deadline - self.now()
-        last = len(self.launched) + 1 >= self.policy.attempts
+        remaining = self.remaining
+        if remaining <= 0:
+            raise Stopped(None)
+        self.launched += 1
+        self.running[self.launched] = target
         others = any(t != target for t in self.left())
-        first_content = min(self.policy.first_content, remaining) if others and not last else remaining
-        launch = Launch(len(self.launched) + 1, target, first_content, remaining)
-        self.launched.append(launch)
-        self.running[launch.number] = launch
-        return launch
+        watched = others and not self.patient and self.launched < self.policy.attempts
+        first_content = min(self.policy.first_content, remaining) if watched else remaining
+        return Launch(self.launched, target, first_content, remaining)
 
     def outcome(self) -> Generator[Command, Done | None, Done]:
         """Wait for the running attempt; at the deadline stop it and give up."""
-        done = yield Wait(max(0.0, self.deadline - self.now()))
+        done = yield Wait(max(0.0, self.remaining))
         if done is None:
-            for number in list(self.running):
+            for number in self.running:
                 yield Abandon(number)
             raise Stopped(None)
         return done
 
     def note(self, done: Done) -> None:
-        """Remember a failure and rule out what it speaks about."""
-        target = self.running.pop(done.number).target
-        self.failed.append((target, done))
-        judgement = done.judgement
+        """Remember a failure, rule out what it speaks about and let the target rest."""
+        target, judgement = self.running.pop(done.number), done.judgement
+        self.failed.append((target, judgement))
+        self.resting.pop(target, None)
+        self.resting[target] = _Rest(self.now() + self._pause(target, judgement), judgement.cold)
         match judgement.scope:
             case Scope.PROVIDER:
                 self.excluded |= {t for t in self.targets if t.provider == target.provider}
@@ -178,73 +216,85 @@ class _Call:
                 self.excluded |= {t for t in self.targets if not _larger(t, target)}
             case Scope.MODEL:
                 self.excluded |= {t for t in self.targets if t.model == target.model}
+            case Scope.ACCOUNT | Scope.CREDENTIAL | Scope.REQUEST:
+                self.excluded.update(self.targets)
             case Scope.TARGET if judgement.kind in _FOR_GOOD:
                 self.excluded.add(target)
 
     def next_step(self, done: Done) -> tuple[Target, float]:
         """The next target and the pause before it, or the end of the call."""
-        judgement = done.judgement
-        if judgement.verdict is Verdict.FATAL or len(self.launched) >= self.policy.attempts or self._twice(done):
+        judgement, spare = done.judgement, self.policy.attempts - self.launched
+        if judgement.verdict is Verdict.FATAL or spare < 1 or self._twice(judgement):
             raise Stopped(judgement)
         here = self.failed[-1][0]
-        again = judgement.verdict is Verdict.RETRY and done.seconds < _FAST and self.failures_of(here) == 1
-        fresh = [t for t in self.left() if t not in self._tried()]
-        if again or (judgement.scope is Scope.ENDPOINT and here in self.left()):
-            return here, self._affordable(self._back_off(1), judgement)
+        fresh = [t for t in self.left() if t not in self.resting]
+        pause = max(0.0, self.resting[here].until - self.now())
+        if judgement.scope is Scope.ENDPOINT:
+            return here, self._in_time(pause)
+        if self.patient and judgement.cold and here not in self.excluded:
+            return here, self._in_time(self._wait_for(self.resting[here]))
+        quick = judgement.verdict is Verdict.RETRY and done.seconds < _FAST and pause < self.remaining
+        patient = (judgement.retry_after or 0.0) <= _PAUSE[1] and (spare > 1 or not fresh)
+        if quick and patient and self._failures_of(here) == 1:
+            return here, pause
         if fresh:
             return fresh[0], 0.0
         return self._once_more(judgement)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left of the deadline."""
+        return self.deadline - self.now()
 
     def left(self) -> list[Target]:
         """Targets not ruled out, best first."""
         return [t for t in self.targets if t not in self.excluded]
 
-    def failures_of(self, target: Target) -> int:
+    def _failures_of(self, target: Target) -> int:
         return sum(t == target for t, _ in self.failed)
 
-    def _tried(self) -> set[Target]:
-        return {t for t, _ in self.failed}
-
-    def _twice(self, done: Done) -> bool:
-        """An empty answer is believed the second time; an unreachable endpoint is the same for every target."""
-        once_is_chance = done.judgement.kind == "empty_answer" or done.judgement.scope is Scope.ENDPOINT
-        return once_is_chance and sum(d.judgement.kind == done.judgement.kind for _, d in self.failed) > 1
+    def _twice(self, last: Judgement) -> bool:
+        """Whether the latest failure is one that is believed the second time, and this is the second."""
+        if last.scope is Scope.ENDPOINT:  # the same for every target
+            return sum(j.scope is Scope.ENDPOINT for _, j in self.failed) > 1
+        return last.kind in _ONCE_IS_CHANCE and sum(j.kind == last.kind for _, j in self.failed) > 1
 
     def _once_more(self, last: Judgement) -> tuple[Target, float]:
-        """Every target left has failed in passing: ask the one that failed longest ago, when it may answer again."""
-        waits: list[tuple[float, int, Target]] = []
-        for target in self.left():
-            position, done = next((i, d) for i, (t, d) in reversed(list(enumerate(self.failed))) if t == target)
-            waits.append((self._pause_for(target, done), position, target))
-        if not waits:
+        """Every target left has failed in passing: ask the one that may answer soonest, if that is soon enough."""
+        waits = {t: self._wait_for(rest) for t, rest in self.resting.items() if t not in self.excluded}
+        target = min(waits, key=waits.__getitem__, default=None)  # of equals the one that failed longest ago
+        if target is None or waits[target] == math.inf:
             raise Stopped(last)
-        pause, _, target = min(waits, key=lambda wait: wait[:2])
-        return target, self._affordable(pause, last)
+        return target, self._in_time(waits[target])
 
-    def _pause_for(self, target: Target, done: Done) -> float:
-        judgement, times = done.judgement, self.failures_of(target)
-        if judgement.cold:
-            return _COLD_WAIT if judgement.retry_after is None else judgement.retry_after
-        if judgement.status == 429:
-            return max(judgement.retry_after or 0.0, 2.0 ** (times - 1))
-        return max(judgement.retry_after or 0.0, self._back_off(times))
-
-    def _back_off(self, times: int) -> float:
-        low, high = _PAUSE
-        return (low + (high - low) * self.jitter()) * 2.0 ** (times - 1)
-
-    def _affordable(self, pause: float, last: Judgement) -> float:
-        """A pause the deadline and our patience can pay; a cold model may use what remains."""
-        remaining = self.deadline - self.now()
-        if last.cold:
-            pause = min(pause, max(0.0, remaining - _LONGEST_WAIT))
-        elif pause > _LONGEST_WAIT:
-            raise Stopped(last)
-        if pause >= remaining:
+    def _in_time(self, pause: float) -> float:
+        """The pause, unless the deadline would pass meanwhile."""
+        if pause >= self.remaining:
             raise Stopped(None)
         return pause
 
+    def _wait_for(self, rest: _Rest) -> float:
+        """Seconds until a target may be asked again; infinite when that is beyond our patience."""
+        pause, remaining = max(0.0, rest.until - self.now()), self.remaining
+        if rest.cold:
+            return min(pause, max(remaining - _TIME_TO_ANSWER, remaining / 2))
+        return pause if pause <= _LONGEST_WAIT else math.inf
 
+    def _pause(self, target: Target, judgement: Judgement) -> float:
+        """Seconds a target is left alone after its latest failure."""
+        asked = judgement.retry_after or 0.0
+        if judgement.status == 429:
+            mine = [j for t, j in self.failed if t == target]
+            in_a_row = list(takewhile(lambda j: j.status == 429, reversed(mine)))
+            return max(asked, 2.0 ** (len(in_a_row) - 1))
+        if judgement.cold and judgement.retry_after is None:
+            asked = _COLD_WAIT
+        low, high = _PAUSE
+        return max(asked, (low + (high - low) * self.jitter()) * 2.0 ** (self._failures_of(target) - 1))
+
+
+# Failures that may be chance, and are believed when a second target says the same.
+_ONCE_IS_CHANCE: frozenset[str] = frozenset({"empty_answer", "unsupported_parameter"})
 # Failures of a target that asking again within the same call cannot mend.
 _FOR_GOOD: frozenset[str] = frozenset(
     {
@@ -260,6 +310,7 @@ _FOR_GOOD: frozenset[str] = frozenset(
         "compressed_answer",
         "not_an_answer",
         "empty_answer",
+        "dimension_differs",
     }
 )
 

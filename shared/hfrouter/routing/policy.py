@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from difflib import get_close_matches
@@ -18,8 +19,14 @@ def _names(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not a bool")  # noqa: TRY004 (the type pydantic turns into a reason)
+    return value
+
+
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_names)]
+Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
 UsdPerMillion = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -42,14 +49,17 @@ class MaxPrice(_Frozen):
     output: UsdPerMillion | None = None
 
     @classmethod
-    def read(cls, value: Any) -> Any:
+    def read(cls, value: Any) -> MaxPrice | None:
         """One number caps both; OpenRouter's `prompt` and `completion` are accepted for `input` and `output`."""
+        if value is None or isinstance(value, cls):
+            return value
+        names = {"prompt": "input", "completion": "output"}
+        caps: dict[str, Any] = {"input": value, "output": value}
         if isinstance(value, Mapping):
-            names = {"prompt": "input", "completion": "output"}
-            return cls(**{names.get(key, str(key)): price for key, price in value.items()})
-        if isinstance(value, (int, float, str, Decimal)) and not isinstance(value, bool):
-            return cls(input=value, output=value)
-        return value
+            caps = {names.get(key, str(key)): price for key, price in value.items()}
+        elif isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+            raise ValueError("should be a number or a mapping such as {'input': 1, 'output': 2}")  # noqa: TRY004
+        return cls(**caps)
 
 
 class Policy(_Frozen):
@@ -85,7 +95,7 @@ class Policy(_Frozen):
     only: Names = ()
     ignore: Names = ()
     max_price: Annotated[MaxPrice | None, BeforeValidator(MaxPrice.read)] = None
-    attempts: Annotated[int, Field(ge=1, le=4)] = 4
+    attempts: Annotated[int, BeforeValidator(_number), Field(ge=1, le=4)] = 4
     deadline: Seconds = 120.0
     first_content: Seconds = 12.0
     idle: Seconds | None = None
@@ -114,8 +124,10 @@ class Policy(_Frozen):
             )
         wishes = dict(provider or {})
         sort = wishes.pop("sort", None)
-        if sort is not None and sort not in _SORTS:
-            raise ConfigurationError(f"provider.sort {sort!r} is not known; use one of {', '.join(map(repr, _SORTS))}.")
+        if sort is not None and (not isinstance(sort, str) or sort not in _SORTS):
+            raise ConfigurationError(
+                f"provider.sort {_shown(sort)} is not known; use one of {', '.join(map(repr, _SORTS))}."
+            )
         if unknown := set(wishes) - {"order", "only", "ignore", "max_price"}:
             raise ConfigurationError(
                 f"provider.{min(map(str, unknown))} is not known; use order, only, ignore, sort or max_price."
@@ -138,7 +150,14 @@ def _configuration_error(cls: type[BaseModel], error: ValidationError) -> Config
     if first["type"] == "extra_forbidden":
         near = get_close_matches(name, cls.model_fields, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(sorted(cls.model_fields))}."
-        return ConfigurationError(f"{cls.__name__} has no field {name!r}; {hint}")
-    reason = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], Mapping) else f" {str(first['input'])[:40]!r}"
+        return ConfigurationError(f"{cls.__name__} has no field {_shown(name)}; {hint}")
+    reason = re.sub("^(Input|String|Value error,) ", "", first["msg"]).replace("tuple", "list of names")
+    given = "" if isinstance(first["input"], Mapping) else f" {_shown(first['input'])}"
     return ConfigurationError(f"{cls.__name__}.{name}{given} is not usable: it {reason[0].lower()}{reason[1:]}.")
+
+
+def _shown(value: object) -> str:
+    """A value as a reader wrote it, or at least its kind; never a page of it."""
+    if value is None or isinstance(value, (str, float, Decimal)) or (isinstance(value, int) and abs(value) < 10**40):
+        return repr(str(value)[:40])
+    return f"(a {type(value).__name__})"

@@ -19,22 +19,27 @@ def ordered(targets: Sequence[Target], wanted: Sequence[ModelId], policy: Policy
 
     The sort is stable, so `in_order` keeps the catalogue's order.
     """
-    suffixes: dict[str, StrategyName] = {
-        m.model: m.suffix for m in wanted if m.suffix == "cheapest" or m.suffix == "fastest"
-    }
-    place = {m.model: i for i, m in reversed(list(enumerate(wanted)))}
-    preferred = {provider: i for i, provider in enumerate(policy.order)}
+    preferred = {provider: i for i, provider in reversed(list(enumerate(policy.order)))}
 
     def key(target: Target) -> tuple[float, ...]:
-        score = _SCORES[suffixes.get(target.model, policy.strategy)]
+        place, name = _wish(target, wanted)
+        score = _SCORES[name or policy.strategy]
         return (
-            place.get(target.model, len(place)),
+            place,
             doubtful(target, needs),
-            preferred.get(target.provider, len(preferred)),
+            preferred.get(target.provider, len(policy.order)),
             score(target, needs),
         )
 
     return sorted(targets, key=key)
+
+
+def _wish(target: Target, wanted: Sequence[ModelId]) -> tuple[int, StrategyName | None]:
+    """The place of the first wish that a target fulfils, and the strategy it names."""
+    for place, model in enumerate(wanted):
+        if model.model == target.model and model.provider in (None, target.provider):
+            return place, model.suffix if model.suffix in ("cheapest", "fastest") else None
+    return len(wanted), None
 
 
 def expected_price(target: Target, needs: Needs) -> float:

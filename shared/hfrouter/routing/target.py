@@ -9,6 +9,8 @@ from typing import Literal
 from hfrouter.errors import ConfigurationError
 
 Suffix = Literal["fastest", "cheapest", "preferred"]
+# The Hub's own limit is 96 characters for `org/name`; other servers may be more generous, none needs a page.
+_LONGEST_ID = 200
 _SUFFIXES: dict[str, Suffix] = {"fastest": "fastest", "cheapest": "cheapest", "preferred": "preferred"}
 
 
@@ -73,7 +75,8 @@ class ModelId:
         """
         model, colon, suffix = text.partition(":") if isinstance(text, str) else ("", "", "")
         org, slash, name = model.partition("/")
-        if not (org and slash and name) or "/" in name or (colon and not suffix) or not _plain(text):
+        malformed = not (org and slash and name) or "/" in name + suffix or bool(colon) is not bool(suffix)
+        if malformed or not is_plain(text) or text.count(":") > 1:
             raise ConfigurationError(
                 f"{_shown(text)} is not a model id; use a Hub repo id like 'openai/gpt-oss-120b', "
                 "or 'openai/gpt-oss-120b:groq' to name a provider."
@@ -87,9 +90,14 @@ class ModelId:
         return f"{self.model}:{suffix}" if suffix else self.model
 
 
-def _plain(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text and text.count(":") <= 1
+def is_plain(text: str) -> bool:
+    """Whether a name is fit to be sent, logged and printed: visible ASCII of a sane length.
+
+    >>> is_plain("openai/gpt-oss-20b"), is_plain("gpt oss")
+    (True, False)
+    """
+    return 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable() and " " not in text
 
 
 def _shown(value: object) -> str:
-    return repr(value)[:80] if isinstance(value, str) else f"a {type(value).__name__}"
+    return repr(value[:80]) if isinstance(value, str) else f"a {type(value).__name__}"

@@ -200,6 +200,7 @@ FAILURES: dict[str, Judgement] = {
         Judgement(Verdict.FALLBACK, "malformed_tool_call", Scope.TARGET, 200),
         Judgement(Verdict.FALLBACK, "answer_too_large", Scope.TARGET, 200),
         Judgement(Verdict.FALLBACK, "compressed_answer", Scope.TARGET, 200),
+        Judgement(Verdict.FALLBACK, "dimension_differs", Scope.TARGET, 200),
         Judgement(Verdict.FALLBACK, "abandoned", Scope.TARGET),
     )
 }

@@ -15,15 +15,19 @@ from hfrouter.wire.think import ThinkSplitter
 _FINISH = {"eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "function_call": "tool_calls"}
 
 
+_TEXT_NAMES = ("id", "model", "system_fingerprint", "service_tier")
+
+
 class _Choice:
     """One choice of the answer, as far as it has come."""
 
-    __slots__ = ("calls", "finish", "logprobs", "reasoning", "refusal", "text", "think")
+    __slots__ = ("calls", "finish", "logprobs", "reasoning", "refusal", "slots", "text", "think")
 
     def __init__(self) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
         self.calls: dict[int, dict[str, Any]] = {}
+        self.slots: dict[int, int] = {}  # where the latest call under a provider's index is kept
         self.finish: str | None = None
         self.logprobs: list[Any] = []
         self.refusal: list[str] = []
@@ -38,28 +42,26 @@ class Assembly:
 
     Attributes:
         usage: The last report seen; reports are cumulative or repeated, never to be added up.
-        finished: A `finish_reason` or `[DONE]` was seen: the answer is whole.
-        served_model: The model's name as the provider gave it.
+        finished: Every choice has its `finish_reason`, or `[DONE]` was seen: the answer is whole.
     """
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.finished = False
-        self.served_model: str | None = None
         self._head: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
+        self._unfinished = 0
         self._raw_usage: Mapping[str, Any] | None = None
         self._usage_sent = False
 
     def feed(self, event: Mapping[str, Any]) -> list[Delta]:
         """Read an event; give back what it adds, a `Delta` for each choice it touches."""
         self._read_head(event)
-        deltas: list[Delta] = []
         choices = event.get("choices")
-        for position, choice in enumerate(choices if isinstance(choices, list) else ()):
-            if isinstance(choice, Mapping):
-                deltas.append(self._choice(choice, position, event))
-        return [delta for delta in deltas if delta.meaningful or delta.finish_reason]
+        if not isinstance(choices, list):
+            return []
+        found = [self._choice(c, position, event) for position, c in enumerate(choices) if isinstance(c, Mapping)]
+        return [delta for delta in found if delta is not None]
 
     def close(self) -> list[Delta]:
         """End the reading: give back text that was held in doubt, and the usage."""
@@ -74,6 +76,11 @@ class Assembly:
             self._usage_sent = True
             deltas.append(Delta(usage=self.usage, body=Body(self._head | {"choices": [], "usage": self._raw_usage})))
         return deltas
+
+    @property
+    def served_model(self) -> str | None:
+        """The model's name as the provider gave it."""
+        return self._head.get("model")
 
     @property
     def text(self) -> str:
@@ -106,82 +113,95 @@ class Assembly:
         )
 
     def _read_head(self, event: Mapping[str, Any]) -> None:
-        for name in ("id", "created", "model", "system_fingerprint", "service_tier"):
-            if event.get(name) and not self._head.get(name):
-                self._head[name] = event[name]
-        model = self._head.get("model")
-        self.served_model = model if isinstance(model, str) else None
-        usage = Usage.read(event.get("usage"))
-        if usage is not None:
-            self.usage, self._raw_usage = usage, event["usage"]
+        head = self._head
+        for name in _TEXT_NAMES:
+            if name not in head and (value := event.get(name)) and isinstance(value, str):
+                head[name] = value
+        if "created" not in head and isinstance(created := event.get("created"), (int, float)):
+            head["created"] = created
+        report = event.get("usage")
+        if report and (usage := Usage.read(report)) is not None:
+            self.usage, self._raw_usage = usage, report
 
-    def _choice(self, choice: Mapping[str, Any], position: int, event: Mapping[str, Any]) -> Delta:
-        index = choice["index"] if isinstance(choice.get("index"), int) else position
-        kept = self._choices.setdefault(index, _Choice())
+    def _choice(self, choice: Mapping[str, Any], position: int, event: Mapping[str, Any]) -> Delta | None:
+        """Read what an event says of a choice; None when it adds nothing a reader waits for."""
+        index = choice.get("index")
+        if type(index) is not int:
+            index = position
+        kept = self._choices.get(index)
+        if kept is None:
+            kept = self._choices[index] = _Choice()
+            self._unfinished += 1
+            self.finished = False
         # A unary answer has a message; some back-ends put one into the last event of a stream as well, whole again.
         part = choice.get("delta")
-        if not isinstance(part, Mapping):
+        if not (isinstance(part, Mapping) and part):
             part = choice.get("message") if not kept.text and not kept.calls else None
-        part = part if isinstance(part, Mapping) else {}
-        inline, text = kept.think.feed(_text(part.get("content")))
+            if not isinstance(part, Mapping):
+                part = {}
         reasoning = (
             _text(part.get("reasoning")) or _text(part.get("reasoning_content")) or _text(part.get("reasoning_text"))
-        ) + inline
-        calls = tuple(self._call(kept, raw, i) for i, raw in enumerate(_list(part.get("tool_calls"))))
-        finish = choice.get("finish_reason")
-        if isinstance(finish, str) and finish:
-            kept.finish = _FINISH.get(finish, finish)
-            self.finished = True
-        kept.text.append(text)
-        kept.reasoning.append(reasoning)
+        )
+        text = _text(part.get("content"))
+        if text:
+            inline, text = kept.think.feed(text)
+            reasoning += inline
+        if text:
+            kept.text.append(text)
+        if reasoning:
+            kept.reasoning.append(reasoning)
+        raw_calls = part.get("tool_calls")
+        calls = tuple(call for raw in _list(raw_calls) if (call := self._call(kept, raw))) if raw_calls else ()
+        self._read_extras(kept, choice, part)
+        finish = self._read_finish(kept, choice.get("finish_reason"))
+        if not (text or reasoning or calls or finish):
+            return None
+        return Delta(index, text, reasoning, calls, finish, None, Body(event))
+
+    def _read_finish(self, kept: _Choice, said: Any) -> str | None:
+        if not said or not isinstance(said, str):
+            return None
+        if kept.finish is None:
+            self._unfinished -= 1
+            self.finished = self._unfinished == 0
+        kept.finish = _FINISH.get(said, said)
+        return kept.finish
+
+    @staticmethod
+    def _read_extras(kept: _Choice, choice: Mapping[str, Any], part: Mapping[str, Any]) -> None:
         if refusal := _text(part.get("refusal")):
             kept.refusal.append(refusal)
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, Mapping):
             kept.logprobs.extend(_list(logprobs.get("content")))
-        return Delta(
-            index, text, reasoning, tuple(c for c in calls if c), kept.finish if finish else None, body=Body(event)
-        )
 
-    def _call(self, choice: _Choice, raw: Any, position: int) -> dict[str, Any]:
+    def _call(self, choice: _Choice, raw: Any) -> dict[str, Any]:
         """Add a fragment of a tool call; give it back with the index, and on the first with an id."""
         if not isinstance(raw, Mapping):
             return {}
         function = raw.get("function")
-        function = function if isinstance(function, Mapping) else {}
+        if not isinstance(function, Mapping):
+            function = {}
         name, arguments = _text(function.get("name")), function.get("arguments")
         if isinstance(arguments, (Mapping, list)):
             arguments = json.dumps(arguments, ensure_ascii=False)
-        index = self._call_index(choice, raw, position, bool(name))
+        elif not isinstance(arguments, str):
+            arguments = ""
+        identity = raw.get("id")
+        if not isinstance(identity, str):
+            identity = ""
+        index = _slot(choice, raw.get("index"), identity, named=bool(name))
         known = choice.calls.get(index)
         if known is None:
-            known = {"id": raw.get("id") or f"call_{uuid.uuid4().hex[:12]}", "type": "function"}
-            choice.calls[index] = known | {"function": {"name": name, "arguments": _text(arguments)}}
-            return {"index": index, **known, "function": {"name": name, "arguments": _text(arguments)}}
-        if name and not known["function"]["name"]:
-            known["function"]["name"] = name
-        else:
-            name = ""
-        known["function"]["arguments"] += _text(arguments)
-        piece = {"name": name, "arguments": _text(arguments)} if name else {"arguments": _text(arguments)}
-        return {"index": index, "function": piece}
-
-    @staticmethod
-    def _call_index(choice: _Choice, raw: Mapping[str, Any], position: int, named: bool) -> int:
-        """Which call a fragment belongs to: by index, else by id; a fragment with neither continues the last one."""
-        index = raw.get("index")
-        identity = raw.get("id")
-        if isinstance(index, int):
-            known = choice.calls.get(index)
-            if known is None or not (named and identity and identity != known["id"] and known["function"]["name"]):
-                return index
-            return max(choice.calls) + 1  # a new id and name under an old index: another call
-        for at, call in choice.calls.items():
-            if identity and call["id"] == identity:
-                return at
-        if identity or named or not choice.calls:
-            return max(choice.calls, default=-1) + 1
-        return max(choice.calls)
+            head = {"id": identity or f"call_{uuid.uuid4().hex[:12]}", "type": "function"}
+            choice.calls[index] = head | {"function": {"name": name, "arguments": arguments}}
+            return {"index": index, **head, "function": {"name": name, "arguments": arguments}}
+        kept: dict[str, Any] = known["function"]
+        kept["arguments"] += arguments
+        if name and not kept["name"]:
+            kept["name"] = name
+            return {"index": index, "function": {"name": name, "arguments": arguments}}
+        return {"index": index, "function": {"arguments": arguments}}
 
     @staticmethod
     def _whole(index: int, choice: _Choice) -> dict[str, Any]:
@@ -198,12 +218,37 @@ class Assembly:
         return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": choice.finish}
 
 
+def _slot(choice: _Choice, index: Any, identity: str, *, named: bool) -> int:
+    """Which call a fragment belongs to: by index, else by id; a fragment with neither continues the last one.
+
+    Some back-ends number every call 0: under an old index, a new id with a name is another call, and what follows
+    under that index is its own.
+    """
+    calls = choice.calls
+    if type(index) is int:
+        slot: int | None = choice.slots.get(index)
+        if slot is None:
+            slot = index if index not in calls else max(calls) + 1
+        elif named and identity and identity != calls[slot]["id"] and calls[slot]["function"]["name"]:
+            slot = max(calls) + 1
+        choice.slots[index] = slot
+        return slot
+    if identity:
+        known = next((at for at, call in calls.items() if call["id"] == identity), None)
+        if known is not None:
+            return known
+    if identity or named or not calls:
+        return max(calls, default=-1) + 1
+    return next(reversed(calls))
+
+
 def _text(value: Any) -> str:
     """Text, or the text parts of a list; anything else is none."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "".join(_text(part.get("text")) for part in value if isinstance(part, Mapping))
+        parts = (part.get("text") for part in value if isinstance(part, Mapping))
+        return "".join(part for part in parts if isinstance(part, str))
     return ""
 
 

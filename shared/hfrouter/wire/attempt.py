@@ -13,6 +13,7 @@ from hfrouter.routing.verdict import ANSWERED, FAILURES
 from hfrouter.wire.call import Account, Call
 from hfrouter.wire.http import Reply, WireFailure, send
 from hfrouter.wire.reader import Failed, Reader, read_error
+from hfrouter.wire.request import Request
 
 # A unary answer shows nothing until it is whole: 19.6 to 20.0 s were recorded for healthy ones.
 _UNARY_LEAST = 60.0
@@ -39,83 +40,99 @@ class Opened:
         self.account.settle_later(FAILURES["abandoned"])
 
 
-async def whole(call: Call, launch: Launch) -> Done:
-    """Carry out an attempt to the end of its answer: a cut before that is an ordinary failure."""
-    stream = call.request.upstream_stream(call.policy)
-    return await _attempt(call, launch, stream=stream, to_the_end=True)
+class Chat:
+    """Carries out the attempts of a chat call: the driver's `start`, to the end of an answer or to its commit.
+
+    Args:
+        request: Checked and encoded.
+        url: Where chat completions are asked for.
+    """
+
+    def __init__(self, request: Request, url: str) -> None:
+        self.request, self.url = request, url
+
+    async def whole(self, call: Call, launch: Launch) -> Done:
+        """Carry out an attempt to the end of its answer: a cut before that is an ordinary failure."""
+        return await self._attempt(call, launch, stream=self.request.upstream_stream(call.policy), to_the_end=True)
+
+    async def until_commit(self, call: Call, launch: Launch) -> Done:
+        """Carry out an attempt to its first meaningful content, and leave it open there."""
+        return await self._attempt(call, launch, stream=True, to_the_end=False)
+
+    async def _attempt(self, call: Call, launch: Launch, *, stream: bool, to_the_end: bool) -> Done:
+        headers = call.headers(self.url)
+        account = Account(call, launch, streamed=stream)
+        if self.request.needs.max_tokens is None:
+            call.note("note", f"max_tokens {self.request.max_tokens_for(launch.target)} by default", launch.number)
+        reply: Reply | None = None
+        reader: Reader | None = None
+        first_by = asyncio.get_running_loop().time() + launch.first_content
+        messages = self.request.body["messages"]
+        try:
+            await call.writer.begin(account.entry)
+            reply = await self._open(call, launch, headers, stream=stream, first_by=first_by)
+            account.answered_by(reply.status, reply.headers)
+            if reply.status >= 300:
+                raise Failed(await read_error(reply, call.clock.wall(), messages))
+            reader = Reader(reply, self.request.idle(call.policy), first_by, messages)
+            opened = Opened(account, reader)
+            if not stream:
+                await self._read_unary(opened, launch)
+            elif to_the_end:
+                await _read_to_end(opened)
+            else:
+                await _read_to_commit(opened, call.policy.commit_on == "answer")
+                return Done(launch.number, ANSWERED, account.seconds, opened)
+            account.usage = reader.assembly.usage
+            await account.settle(ANSWERED)
+            await reader.aclose()
+        except (Failed, WireFailure) as failure:
+            account.usage = reader.assembly.usage if reader else None
+            return await failed(account, reply, failure)
+        except BaseException:
+            account.usage = reader.assembly.usage if reader else None
+            account.settle_later(FAILURES["abandoned"])
+            if reply is not None:
+                await reply.aclose()
+            raise
+        return Done(launch.number, ANSWERED, account.seconds, opened)
+
+    async def _open(
+        self, call: Call, launch: Launch, headers: Mapping[str, str], *, stream: bool, first_by: float
+    ) -> Reply:
+        """Send, and wait for status and headers no longer than for the first content."""
+        content = self.request.bytes_for(launch.target, stream=stream)
+        limit = first_by if stream else asyncio.get_running_loop().time() + self._unary_limit(launch)
+        try:
+            async with asyncio.timeout_at(limit):
+                return await send("POST", self.url, headers, content, call.policy.connect)
+        except TimeoutError:
+            raise Failed.of("first_content_timeout" if stream else "answer_timeout") from None
+
+    def _unary_limit(self, launch: Launch) -> float:
+        """Seconds a unary answer may take."""
+        target, tokens = launch.target, self.request.max_tokens_for(launch.target)
+        expected = (target.first_token_latency or 0.0) + (tokens / target.throughput if target.throughput else 0.0)
+        return min(max(_UNARY_LEAST, _UNARY_FACTOR * expected), launch.remaining)
+
+    async def _read_unary(self, opened: Opened, launch: Launch) -> None:
+        limit = max(1.0, self._unary_limit(launch) - opened.account.seconds)
+        try:
+            async with asyncio.timeout(limit):
+                await opened.reader.read_whole()
+        except TimeoutError:
+            raise Failed.of("answer_timeout") from None
+        opened.account.content()
+        _check(opened)
 
 
-async def until_commit(call: Call, launch: Launch) -> Done:
-    """Carry out an attempt to its first meaningful content, and leave it open there."""
-    return await _attempt(call, launch, stream=True, to_the_end=False)
-
-
-async def _attempt(call: Call, launch: Launch, *, stream: bool, to_the_end: bool) -> Done:
-    headers = call.headers()
-    account = Account(call, launch, streamed=stream)
-    if call.request.needs.max_tokens is None:
-        call.note("note", f"max_tokens {call.request.max_tokens_for(launch.target)} by default", launch.number)
-    reply: Reply | None = None
-    reader: Reader | None = None
-    first_by = asyncio.get_running_loop().time() + launch.first_content
-    try:
-        await call.writer.begin(account.entry)
-        reply = await _open(call, launch, headers, stream=stream, first_by=first_by)
-        account.answered_by(reply.status, reply.headers)
-        if reply.status >= 300:
-            raise Failed(await read_error(reply, call.clock.wall(), call.request.body["messages"]))
-        reader = Reader(reply, call.request.idle(call.policy), first_by, call.request.body["messages"])
-        opened = Opened(account, reader)
-        if not stream:
-            await _read_unary(opened, launch)
-        elif to_the_end:
-            await _read_to_end(opened)
-        else:
-            await _read_to_commit(opened, call.policy.commit_on == "answer")
-            return Done(launch.number, ANSWERED, account.seconds, opened)
-        account.usage = reader.assembly.usage
-        await account.settle(ANSWERED)
-        await reader.aclose()
-    except (Failed, WireFailure) as failure:
-        judgement = failure.judgement if isinstance(failure, Failed) else FAILURES[failure.kind]
-        account.usage = reader.assembly.usage if reader else None
-        await _close(reply)
-        await account.settle(judgement)
-        return Done(launch.number, judgement, account.seconds)
-    except BaseException:
-        account.usage = reader.assembly.usage if reader else None
-        account.settle_later(FAILURES["abandoned"])
-        await _close(reply)
-        raise
-    return Done(launch.number, ANSWERED, account.seconds, opened)
-
-
-async def _open(call: Call, launch: Launch, headers: Mapping[str, str], *, stream: bool, first_by: float) -> Reply:
-    """Send, and wait for status and headers no longer than for the first content."""
-    content = call.request.bytes_for(launch.target, stream=stream)
-    limit = first_by if stream else asyncio.get_running_loop().time() + _unary_limit(call, launch)
-    try:
-        async with asyncio.timeout_at(limit):
-            return await send("POST", call.url, headers, content, call.policy.connect)
-    except TimeoutError:
-        raise Failed.of("first_content_timeout" if stream else "answer_timeout") from None
-
-
-def _unary_limit(call: Call, launch: Launch) -> float:
-    target, tokens = launch.target, call.request.max_tokens_for(launch.target)
-    expected = (target.first_token_latency or 0.0) + (tokens / target.throughput if target.throughput else 0.0)
-    return min(max(_UNARY_LEAST, _UNARY_FACTOR * expected), launch.remaining)
-
-
-async def _read_unary(opened: Opened, launch: Launch) -> None:
-    limit = max(1.0, _unary_limit(opened.account.call, launch) - opened.account.seconds)
-    try:
-        async with asyncio.timeout(limit):
-            await opened.reader.read_whole()
-    except TimeoutError:
-        raise Failed.of("answer_timeout") from None
-    opened.account.content()
-    _check(opened)
+async def failed(account: Account, reply: Reply | None, failure: Failed | WireFailure) -> Done:
+    """End an attempt that failed: close, settle, report."""
+    judgement = failure.judgement if isinstance(failure, Failed) else FAILURES[failure.kind]
+    if reply is not None:
+        await reply.aclose()
+    await account.settle(judgement)
+    return Done(account.launch.number, judgement, account.seconds)
 
 
 async def _read_to_end(opened: Opened) -> None:
@@ -142,8 +159,3 @@ def _check(opened: Opened) -> None:
         raise Failed.of("malformed_tool_call")
     if opened.reader.assembly.empty:
         raise Failed.of("empty_answer")
-
-
-async def _close(reply: Reply | None) -> None:
-    if reply is not None:
-        await reply.aclose()

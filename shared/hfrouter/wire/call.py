@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
+from typing import Protocol
 
 from hfrouter.cost.ledger import Entry, new_id
 from hfrouter.cost.price import UNSENT, Cost, Price
@@ -17,7 +18,6 @@ from hfrouter.routing.policy import Policy
 from hfrouter.routing.target import Target
 from hfrouter.routing.verdict import ANSWERED, Judgement, Verdict
 from hfrouter.wire.clock import Clock
-from hfrouter.wire.request import Request
 from hfrouter.wire.writer import Writer
 
 logger = logging.getLogger("hfrouter")
@@ -25,16 +25,22 @@ logger = logging.getLogger("hfrouter")
 _NOTHING_SENT = frozenset({"connect_failed", "connect_timeout", "certificate_refused"})
 
 
+class Bounded(Protocol):
+    """A request whose tokens have a bound."""
+
+    def bound_for(self, target: Target, /) -> tuple[int, int]:
+        """(input, output) tokens an attempt at the target cannot exceed."""
+
+
 @dataclass(slots=True)
 class Call:
     """What the attempts of one call share.
 
     Attributes:
-        request: Checked and encoded.
+        request: Checked.
         policy: Its limits.
         targets: Eligible ones, best first.
-        url: Where chat completions are asked for.
-        headers: Makes the headers of a request to `url`; raises `ConfigurationError` before anything is sent.
+        headers: Makes the headers of a request to a URL; raises `ConfigurationError` before anything is sent.
         find: A catalogue row by model and provider, or None.
         priced_at: When the catalogue was read, whole seconds since 1970.
         writer: The ledger.
@@ -43,11 +49,10 @@ class Call:
         session: The session id, or None.
     """
 
-    request: Request
+    request: Bounded
     policy: Policy
     targets: tuple[Target, ...]
-    url: str
-    headers: Callable[[], Mapping[str, str]]
+    headers: Callable[[str], Mapping[str, str]]
     find: Callable[[str, str], Target | None]
     priced_at: int
     writer: Writer
@@ -79,6 +84,7 @@ class Account:
         self.usage: Usage | None = None
         self.status: int | None = None
         self.request_id: str | None = None
+        self.compute: Cost | None = None  # of an answer that is billed by compute time
         self._began = call.clock.monotonic()
         self.entry = Entry(
             id=new_id(),
@@ -167,6 +173,8 @@ class Account:
             return UNSENT
         if judgement.verdict is not Verdict.OK and self.status is not None and self.status >= 300:
             return Cost.refused(self.status)
+        if judgement is ANSWERED and self.compute is not None:
+            return self.compute
         if judgement is ANSWERED or self.usage is not None:
             return Cost.of(self.usage, self._price, bound)
         return Cost.broken(self._price, bound, judgement.kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from hfrouter.errors import (
     AttemptFailed,
@@ -21,31 +21,34 @@ from hfrouter.routing.verdict import Judgement, Scope, Verdict
 from hfrouter.wire.attempt import Opened
 from hfrouter.wire.call import Call
 
+T = TypeVar("T")
 Start = Callable[[Call, Launch], Awaitable[Done]]
 
 
-async def drive(call: Call, start: Start, rng: random.Random) -> Opened:
+async def drive(call: Call, start: Start, kind: type[T], rng: random.Random, *, patient: bool = False) -> T:
     """Carry out a call.
 
     Args:
         call: With at least one target.
         start: Carries out one attempt.
+        kind: What the attempts of `start` give.
         rng: For the jitter of pauses.
+        patient: Wait for a target that is loading; see `route`.
 
     Returns:
-        The answer that won.
+        The value of the attempt that won.
 
     Raises:
         HFRouterError: the one that fits, with all attempts.
     """
     left = max(0.0, call.began + call.policy.deadline - call.clock.monotonic())
     limits = call.policy.model_copy(update={"deadline": left})
-    flow = route(call.targets, limits, call.clock.monotonic, rng.random)
+    flow = route(call.targets, limits, call.clock.monotonic, rng.random, patient=patient)
     try:
         done = await _obey(flow, call, start)
     except Stopped as stopped:
         _raise(stopped.last, call)
-    assert isinstance(done.value, Opened)  # noqa: S101 (an attempt that answered has its answer)
+    assert isinstance(done.value, kind)  # noqa: S101 (for the type checker)
     return done.value
 
 

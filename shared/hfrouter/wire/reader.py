@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hfrouter.result import Delta
@@ -32,9 +33,10 @@ class Failed(Exception):  # carries a judgement to the driver, not an error of t
         self.judgement = judgement
 
     @classmethod
-    def of(cls, kind: str) -> Failed:
-        """A failure without an error answer, by its kind."""
-        return cls(FAILURES[kind])
+    def of(cls, kind: str, words: str = "") -> Failed:
+        """A failure without an error answer, by its kind, perhaps with words of our own."""
+        failure = FAILURES[kind]
+        return cls(replace(failure, text=words) if words else failure)
 
 
 class Reader:

@@ -2,92 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 # A tool call of a million characters is one event; beyond 8 MB something is broken, and an endless line must not fill
 # the memory (a 64 MB line without an end was accepted by the SDK, measured).
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
 
 
 class EventTooLarge(ValueError):
     """An event grew beyond `MAX_EVENT_BYTES`."""
 
 
+class ErrorEvent(str):
+    """The data of an event named `error`, whose data need not look like one."""
+
+    __slots__ = ()
+
+
 class SSEDecoder:
     r"""Turns pieces of a body into the data of its events.
 
-    Only `data` and `event` fields are read; comments, ids and retry hints are not for us. An event named `error` is
-    handed out like any other: what its data says is judged by the reader.
+    Only `data` fields and the event name `error` are read; comments, ids and retry hints are not for us.
 
     >>> decoder = SSEDecoder()
-    >>> list(decoder.feed(b'data: {"a":1}\n\n: keep-alive\n\ndata:[DONE]\n\n'))
+    >>> decoder.feed(b'data: {"a":1}\n\n: keep-alive\n\ndata:[DONE]\n\n')
     ['{"a":1}', '[DONE]']
     """
 
-    __slots__ = ("_data", "_pending", "_scanned", "_size")
+    __slots__ = ("_after_carriage", "_data", "_fresh", "_is_error", "_size", "_tail")
 
     def __init__(self) -> None:
-        self._pending = bytearray()
-        self._scanned = 0
+        self._tail = bytearray()  # of a line without its end
         self._data: list[bytes] = []
         self._size = 0
+        self._after_carriage = self._is_error = False
+        self._fresh = True
 
-    def feed(self, piece: bytes) -> Iterator[str]:
-        """Decode the events that `piece` completes.
+    def feed(self, piece: bytes) -> list[str]:
+        """The data of the events that `piece` completes.
 
         Raises:
             EventTooLarge: when an event does not end.
         """
-        pending = self._pending
-        pending += piece
-        start = 0
-        while (end := _line_end(pending, max(start, self._scanned))) is not None:
-            stop, after = end
-            event = self._line(bytes(pending[start:stop]))
-            start = self._scanned = after
-            if event is not None:
-                yield event
-        del pending[:start]
-        # A lone CR at the end may be half of CRLF: look at it again.
-        self._scanned = max(0, len(pending) - 1)
-        if len(pending) > MAX_EVENT_BYTES:
-            raise EventTooLarge
+        # A CR ends its line at once; the LF that may follow, perhaps in the next piece, ends nothing more.
+        if self._after_carriage and piece:
+            self._after_carriage = False
+            piece = piece.removeprefix(b"\n")
+        if b"\r" in piece:
+            self._after_carriage = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, end, rest = piece.partition(b"\n")
+        tail = self._tail
+        if not end:
+            tail += first
+            if len(tail) + self._size > MAX_EVENT_BYTES:
+                raise EventTooLarge
+            return []
+        if tail:
+            first = bytes(tail) + first
+            tail.clear()
+        if self._fresh:
+            self._fresh = False
+            first = first.removeprefix(_BOM)
+        lines = rest.split(b"\n")
+        tail += lines.pop()
+        events: list[str] = []
+        self._line(first, events)
+        for line in lines:
+            self._line(line, events)
+        return events
 
-    def close(self) -> Iterator[str]:
-        """Decode what is left at the end of the body: an event without its blank line counts when it is whole."""
-        if self._pending:
-            line, self._pending = bytes(self._pending).rstrip(b"\r"), bytearray()
-            self._line(line)
-        event = self._line(b"")
-        if event is not None:
-            yield event
+    def close(self) -> list[str]:
+        """What is left at the end of the body: an event without its blank line counts."""
+        self._after_carriage = False
+        return self.feed(b"\n\n")
 
-    def _line(self, line: bytes) -> str | None:
+    def _line(self, line: bytes, events: list[str]) -> None:
         """Take in a line; a blank one ends an event."""
-        if not line:
-            if not self._data:
-                return None
-            event = b"\n".join(self._data).decode("utf-8", "replace")
-            self._data.clear()
-            self._size = 0
-            return event
-        if line.startswith(b"\xef\xbb\xbf"):
-            line = line[3:]
         if line.startswith(b"data:"):
-            data = line[6:] if line[5:6] == b" " else line[5:]
-            self._size += len(data)
+            self._size += len(line)
             if self._size > MAX_EVENT_BYTES:
                 raise EventTooLarge
-            self._data.append(data)
-        return None
-
-
-def _line_end(buffer: bytearray, start: int) -> tuple[int, int] | None:
-    """Where the line ends and where the next one begins; None while it is not certain."""
-    newline = buffer.find(b"\n", start)
-    carriage = buffer.find(b"\r", start, newline if newline >= 0 else len(buffer))
-    if carriage < 0:
-        return None if newline < 0 else (newline, newline + 1)
-    if carriage + 1 == len(buffer):
-        return None
-    return carriage, carriage + (2 if buffer[carriage + 1] == 0x0A else 1)
+            self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+        elif not line:
+            if self._data:
+                data = (self._data[0] if len(self._data) == 1 else b"\n".join(self._data)).decode("utf-8", "replace")
+                events.append(ErrorEvent(data) if self._is_error else data)
+                self._data = []
+                self._size = 0
+            self._is_error = False
+        elif line.startswith(b"event:"):
+            self._is_error = line[6:].strip() == b"error"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 _OPEN, _CLOSE = "<think>", "</think>"
+# Blanks before the block: recorded are none, or a line break. Beyond these the text is handed on as it comes.
+_MOST_BLANKS = 64
 
 
 class ThinkSplitter:
     r"""Splits streamed text into reasoning and answer. Only a block that opens the text is reasoning.
+
+    Line breaks after the opening tag and blanks after the closing one belong to neither; whatever the pieces, the
+    split is the same.
 
     >>> splitter = ThinkSplitter()
     >>> [splitter.feed(piece) for piece in ("<thi", "nk>Hm", "m.</think>", "\n\nHello")]
@@ -23,18 +28,24 @@ class ThinkSplitter:
         """Take in a piece of text; give back the reasoning and the answer it completes."""
         if self._state == "answer":
             return "", text
-        text, self._held = self._held + text, ""
+        if self._held:
+            text, self._held = self._held + text, ""
         reasoning = ""
         if self._state == "start":
             begin = text.lstrip()
-            if _OPEN.startswith(begin) and len(begin) < len(_OPEN):
+            blanks = len(text) - len(begin)
+            if blanks <= _MOST_BLANKS and len(begin) < len(_OPEN) and _OPEN.startswith(begin):
                 self._held = text
                 return "", ""
-            if not begin.startswith(_OPEN):
+            if blanks > _MOST_BLANKS or not begin.startswith(_OPEN):
                 self._state = "answer"
                 return "", text
-            self._state, text = "thinking", begin[len(_OPEN) :]
+            self._state, text = "opened", begin[len(_OPEN) :]
+        if self._state == "opened":
             text = text.lstrip("\n")
+            if not text:
+                return "", ""
+            self._state = "thinking"
         if self._state == "thinking":
             reasoning, closed, text = text.partition(_CLOSE)
             if not closed:
@@ -54,7 +65,7 @@ class ThinkSplitter:
 
 def _hold_back(text: str) -> tuple[str, str]:
     """Split off an end that may be the beginning of the closing tag."""
-    for size in range(min(len(_CLOSE) - 1, len(text)), 0, -1):
-        if _CLOSE.startswith(text[-size:]):
-            return text[:-size], text[-size:]
+    at = text.rfind("<", -len(_CLOSE) + 1)
+    if at >= 0 and _CLOSE.startswith(text[at:]):
+        return text[:at], text[at:]
     return text, ""

@@ -39,7 +39,7 @@ class Credential:
         Raises:
             ConfigurationError: no token was found, it is malformed, or it does not belong to that origin.
         """
-        if origin(url) != self._origin and not (self._given is None and is_hugging_face(url)):
+        if origin(url) != self._origin and not (is_hugging_face(url) and is_hugging_face(self._origin)):
             raise ConfigurationError(f"the token belongs to {self._origin} and is not sent to {origin(url)}.")
         if self._given is not None:
             return f"Bearer {self._given}"
@@ -111,6 +111,13 @@ def is_hugging_face(url: str) -> bool:
     if endpoint := os.environ.get("HF_ENDPOINT"):
         homes.add(origin(endpoint))
     return origin(url) in homes
+
+
+def hub_of(base_url: str) -> str:
+    """Where the Hub answers for a router: Hugging Face's own, `HF_ENDPOINT` respected, or the router's own origin."""
+    if not is_hugging_face(base_url):
+        return origin(base_url)
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def checked_base_url(url: str) -> str:

@@ -1,0 +1,59 @@
+"""The plan of a chat call: which targets may serve it, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hfrouter.errors import ConfigurationError, NoTargetAvailable
+from hfrouter.routing.eligible import Needs, eligible
+from hfrouter.routing.strategy import ordered
+from hfrouter.routing.target import ModelId, Target
+from hfrouter.wire.call import Call
+from hfrouter.wire.catalogue import Listing
+
+
+def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing | None) -> tuple[Target, ...]:
+    """The targets of a call, best first.
+
+    Without a catalogue each model is sent as the user wrote it, and who serves it is known afterwards; so is a model
+    with `:preferred`, which names an order only Hugging Face knows.
+    """
+    if listing is None:
+        targets = tuple(Target(m.model, str(m).partition(":")[2]) for m in wanted)
+        call.journal.plan(targets, {})
+        return targets
+    for model in wanted:
+        check_known(listing, model)
+    rows = [row for name in dict.fromkeys(m.model for m in wanted) for row in listing.of(name)]
+    allowed, rejected = eligible(rows, wanted, call.policy, needs)
+    preferred = tuple(Target(m.model, "preferred") for m in wanted if m.suffix == "preferred")
+    targets = preferred + tuple(ordered(allowed, wanted, call.policy, needs))
+    call.journal.plan(targets, rejected)
+    if not targets:
+        raise NoTargetAvailable(
+            f"no provider of {', '.join(str(m) for m in wanted)} may serve this call; loosen the policy or name another"
+            " model.",
+            rejected,
+            call.journal,
+        )
+    return targets
+
+
+def check_known(listing: Listing, model: ModelId) -> None:
+    """Refuse a model that the catalogue does not list, or a pin to a provider that does not serve it.
+
+    Raises:
+        ConfigurationError: with the nearest ids and who serves them.
+    """
+    rows = listing.of(model.model)
+    if not rows:
+        near = [
+            f"{name} ({', '.join(row.provider for row in listing.of(name))})" for name in listing.nearest(model.model)
+        ]
+        hint = f"did you mean {' or '.join(near)}?" if near else "see Router.targets() for those that are."
+        raise ConfigurationError(f"the model {model.model!r} is not in the catalogue; {hint}")
+    if model.provider and all(row.provider != model.provider for row in rows):
+        raise ConfigurationError(
+            f"{model.provider!r} does not serve {model.model}; use one of "
+            f"{', '.join(sorted(row.provider for row in rows))}."
+        )

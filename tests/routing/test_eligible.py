@@ -1,0 +1,144 @@
+"""Which targets may serve, and the reason for each that may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from hfrouter.routing.eligible import Needs, doubtful, eligible
+from hfrouter.routing.policy import Policy
+from hfrouter.routing.target import ModelId, Target
+
+FULL = Target(
+    "org/m",
+    "groq",
+    context_length=8_000,
+    input_price=Decimal("0.1"),
+    output_price=Decimal("10"),
+    supports_tools=True,
+    supports_structured_output=True,
+    input_modalities=("text", "image"),
+)
+BARE = Target("org/m", "bare")
+WANTED = [ModelId("org/m")]
+ALL_NEEDS = Needs(tools=True, structured=True, images=True, input_bytes=1_000, max_tokens=100)
+
+REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], Needs, str]] = {
+    "not live": ({"live": False}, {}, Needs(), "the catalogue lists it as not live"),
+    "only others": ({}, {"only": ["novita"]}, Needs(), "not among the providers allowed"),
+    "ignored": ({}, {"ignore": ["groq"]}, Needs(), "its provider is ignored"),
+    "no tools": ({"supports_tools": False}, {}, Needs(tools=True), "it does not support tools"),
+    "no schema": (
+        {"supports_structured_output": False},
+        {},
+        Needs(structured=True),
+        "it does not support structured output",
+    ),
+    "no images": ({"input_modalities": ("text",)}, {}, Needs(images=True), "it does not take images"),
+    "too long": (
+        {},
+        {},
+        Needs(input_bytes=64_001),
+        "the request is too long for its context of 8000 tokens",
+    ),
+    "input too dear": (
+        {},
+        {"max_price": {"input": "0.05"}},
+        Needs(),
+        "its input price of $0.1 per million tokens is over the cap of $0.05",
+    ),
+    "output too dear": (
+        {},
+        {"max_price": 5},
+        Needs(),
+        "its output price of $10 per million tokens is over the cap of $5",
+    ),
+    "input price unknown": (
+        {"input_price": None},
+        {"max_price": 100},
+        Needs(),
+        "its input price is not known, so it does not pass the cap",
+    ),
+    "output price unknown": (
+        {"output_price": None},
+        {"max_price": {"output": 100}},
+        Needs(),
+        "its output price is not known, so it does not pass the cap",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_target_is_left_out_for_a_reason(name: str) -> None:
+    facts, limits, needs, reason = REASONS[name]
+    target = replace(FULL, **facts)
+    assert eligible([target], WANTED, Policy(**limits), needs) == ([], {"org/m:groq": reason})
+    assert eligible([FULL], WANTED, Policy(), ALL_NEEDS) == ([FULL], {})
+
+
+MAY: dict[str, tuple[Target, dict[str, Any], Needs]] = {
+    "nothing is known of it": (BARE, {}, ALL_NEEDS),
+    "exactly as long as its context could hold": (FULL, {}, Needs(input_bytes=64_000)),
+    "exactly at the cap": (FULL, {"max_price": 10}, Needs()),
+    "free, whatever the cap": (replace(BARE, is_free=True), {"max_price": 0}, Needs()),
+    "a cap for the other price": (replace(FULL, output_price=None), {"max_price": {"input": 1}}, Needs()),
+    "an empty cap": (BARE, {"max_price": {}}, Needs()),
+    "allowed": (FULL, {"only": ["groq"], "ignore": ["x"]}, Needs()),
+}
+
+
+@pytest.mark.parametrize("name", MAY)
+def test_a_target_may_serve(name: str) -> None:
+    target, limits, needs = MAY[name]
+    assert eligible([target], WANTED, Policy(**limits), needs) == ([target], {})
+
+
+M_A, M_B, N_A, N_B = (Target(model, provider) for model in ("org/m", "org/n") for provider in "ab")
+ROWS = [N_A, M_A, M_B, N_B, Target("org/unwanted", "a")]
+PINNED_A, PINNED_B = "the call is pinned to a", "the call is pinned to b"
+PINS: dict[str, tuple[list[str], list[Target], dict[str, str]]] = {
+    "none": (["org/m", "org/n"], [M_A, M_B, N_A, N_B], {}),
+    "the first model": (["org/m:a", "org/n"], [M_A, N_A, N_B], {"org/m:b": PINNED_A}),
+    "both models": (["org/m:a", "org/n:b"], [M_A, N_B], {"org/m:b": PINNED_A, "org/n:a": PINNED_B}),
+    "one model twice": (["org/m:b", "org/m:a"], [M_B, M_A], {}),
+    "one model pinned, then free": (["org/m:b", "org/m"], [M_B, M_A], {}),
+    "to nobody": (["org/m:c"], [], {"org/m:a": "the call is pinned to c", "org/m:b": "the call is pinned to c"}),
+    "the same model again": (["org/m", "org/m"], [M_A, M_B], {}),
+    "an order of choice is no pin": (["org/m:cheapest"], [M_A, M_B], {}),
+    "a model without rows": (["org/none"], [], {}),
+}
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_a_pin_forbids_other_providers_of_its_model_only(name: str) -> None:
+    names, allowed, rejected = PINS[name]
+    assert eligible(ROWS, [ModelId.parse(n) for n in names], Policy(), Needs()) == (allowed, rejected)
+
+
+DOUBTS: dict[str, tuple[Target, Needs, bool]] = {
+    "all known": (FULL, ALL_NEEDS, False),
+    "nothing needed": (BARE, Needs(), False),
+    "tools unknown": (replace(FULL, supports_tools=None), Needs(tools=True), True),
+    "schema unknown": (replace(FULL, supports_structured_output=None), Needs(structured=True), True),
+    "images unknown": (replace(FULL, input_modalities=()), Needs(images=True), True),
+    "input tight": (FULL, Needs(input_bytes=28_000), True),
+    "input fits": (FULL, Needs(input_bytes=27_000), False),
+    "output tight": (FULL, Needs(max_tokens=8_000), True),
+    "output fits": (FULL, Needs(max_tokens=7_999), False),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_a_doubt_is_an_ability_that_is_not_known_or_a_tight_context(name: str) -> None:
+    target, needs, expected = DOUBTS[name]
+    assert doubtful(target, needs) is expected
+
+
+def test_likely_tokens_are_bytes_by_three_and_a_half_and_at_most_a_thousand_out() -> None:
+    assert Needs(input_bytes=3_500).input_tokens == 1_001
+    assert Needs().output_tokens == 500
+    assert Needs(max_tokens=20).output_tokens == 20
+    assert Needs(max_tokens=9_000).output_tokens == 1_000

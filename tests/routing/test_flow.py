@@ -1,0 +1,497 @@
+"""The engine as tables: targets and scripted outcomes on a fake clock, and the commands that must come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hfrouter.routing.flow import _FOR_GOOD, _ONCE_IS_CHANCE, Abandon, Done, Launch, Stopped, Wait, route
+from hfrouter.routing.policy import Policy
+from hfrouter.routing.target import Target
+from hfrouter.routing.verdict import ANSWERED, FAILURES, RULES, Judgement, Problem, Scope, Verdict, judge
+
+A, B, C, D, E = (Target("org/m", provider, context_length=8_000) for provider in ("a", "b", "c", "d", "e"))
+BIG = Target("org/m", "big", context_length=100_000)
+BARE = Target("org/m", "bare")  # a row without facts
+OTHER = Target("org/other", "a", context_length=8_000)
+OTHER_B = Target("org/other", "b", context_length=100_000)
+
+# -- what an attempt may come to -------------------------------------------------------------------------------------
+
+
+def http(status: int, message: str = "", **facts: Any) -> Judgement:
+    return judge(Problem(status, message, **facts))
+
+
+OK = ANSWERED
+SILENT = None  # nothing ever comes
+E500, E503 = http(500), http(503)
+E503_IN_2, E503_IN_30 = http(503, retry_after=2.0), http(503, retry_after=30.0)
+E429, E429_IN_3, E429_IN_5, E429_IN_6 = http(429), *(http(429, retry_after=s) for s in (3.0, 5.0, 6.0))
+QUOTA = http(429, "insufficient balance (1113)")
+COLD_20 = http(503, "Model is currently loading", estimated_time=20.0)
+COLD_300 = http(503, "Model is currently loading", estimated_time=300.0)
+COLD = http(503, "the model is loading")
+GONE, NOT_SUPPORTED = http(410), http(400, "model_not_supported")
+MODEL_NOT_FOUND = http(400, "The requested model 'org/m' does not exist.")
+OVERFLOW = http(400, "maximum context length is 8000 tokens")
+UNSUPPORTED = http(422, "parameter 'seed' is unsupported")
+BAD_REQUEST, UNAUTHORIZED, NO_CREDITS = http(400, "bad"), http(401), http(402, "credits")
+NOT_ENABLED = http(403, "Pay-as-you-go is not enabled for provider a")
+BLOCKED = http(403, html=True)
+LOST, CUT, EMPTY = FAILURES["connection_lost"], FAILURES["cut"], FAILURES["empty_answer"]
+NO_FIRST, IDLE = FAILURES["first_content_timeout"], FAILURES["idle_timeout"]
+REFUSED, CONNECT_TIMEOUT = FAILURES["connect_failed"], FAILURES["connect_timeout"]
+CERTIFICATE = FAILURES["certificate_refused"]
+
+Outcome = tuple[float, Judgement | None]
+
+
+# -- the player --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Played:
+    """What became of a call: its commands as text, and what a property may ask about."""
+
+    trace: list[str] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    end: str = ""
+
+
+def play(
+    targets: Sequence[Target], outcomes: Sequence[Outcome], policy: Policy | None = None, jitter: float = 0.5
+) -> Played:
+    """Obey the engine on a fake clock; attempt n ends as `outcomes[n - 1]` says, after so many seconds."""
+    now, played, running = 1000.0, Played(), dict[int, Outcome]()
+    flow = route(targets, policy or Policy(), lambda: now, lambda: jitter)
+    answer: Done | None = None
+    try:
+        while True:
+            command = flow.send(answer)
+            answer = None
+            match command:
+                case Launch(number, target, first_content, remaining):
+                    assert number == len(played.launches) + 1
+                    assert not running
+                    assert 0 < first_content <= remaining
+                    played.launches.append(command)
+                    played.trace.append(f"{target} {first_content:g}")
+                    running[number] = outcomes[number - 1]
+                case Wait(seconds) if running:
+                    ((number, (took, judgement)),) = running.items()
+                    if judgement is None or took > seconds:
+                        now += seconds
+                    else:
+                        now += took
+                        del running[number]
+                        answer = Done(number, judgement, took)
+                case Wait(seconds):
+                    now += seconds
+                    played.pauses.append(seconds)
+                    played.trace.append(f"wait {seconds:g}")
+                case Abandon(number):
+                    del running[number]
+                    played.trace.append(f"abandon {number}")
+    except StopIteration as stop:
+        played.end = f"answered by {stop.value.number}"
+    except Stopped as stopped:
+        played.end = f"stopped by {stopped.last.kind if stopped.last else 'deadline'}"
+    assert not running or played.end.startswith("answered")
+    with pytest.raises(StopIteration):
+        next(flow)  # no command after the end
+    played.seconds = now - 1000.0
+    played.trace.append(played.end)
+    return played
+
+
+# -- the tables --------------------------------------------------------------------------------------------------------
+
+Row = tuple[list[Target], list[Outcome], list[str]]
+
+FAILING_OVER: dict[str, Row] = {
+    "an answer ends the call": ([A, B], [(1, OK)], ["org/m:a 12", "answered by 1"]),
+    "a time-out moves on at once": (
+        [A, B],
+        [(12, NO_FIRST), (1, OK)],
+        ["org/m:a 12", "org/m:b 12", "answered by 2"],
+    ),
+    "an idle stream moves on": ([A, B], [(3, IDLE), (1, OK)], ["org/m:a 12", "org/m:b 12", "answered by 2"]),
+    "a cut stream moves on": ([A, B], [(0.1, CUT), (1, OK)], ["org/m:a 12", "org/m:b 12", "answered by 2"]),
+    "a rate limit moves on at once": ([A, B], [(0, E429_IN_3), (1, OK)], ["org/m:a 12", "org/m:b 12", "answered by 2"]),
+    "a cold model moves on at once": ([A, B], [(0, COLD_20), (1, OK)], ["org/m:a 12", "org/m:b 12", "answered by 2"]),
+    "a slow server error moves on": ([A, B], [(1, E500), (1, OK)], ["org/m:a 12", "org/m:b 12", "answered by 2"]),
+    "a fast server error is asked once more after a pause": (
+        [A, B],
+        [(0.9, E500), (1, OK)],
+        ["org/m:a 12", "wait 0.5", "org/m:a 12", "answered by 2"],
+    ),
+    "a lost connection likewise": (
+        [A, B],
+        [(0, LOST), (1, OK)],
+        ["org/m:a 12", "wait 0.5", "org/m:a 12", "answered by 2"],
+    ),
+    "the second fast server error moves on": (
+        [A, B],
+        [(0, E500), (0, E500), (1, OK)],
+        ["org/m:a 12", "wait 0.5", "org/m:a 12", "org/m:b 12", "answered by 3"],
+    ),
+    "a fast error after a slow failure of the same target does not count as its first": (
+        [A],
+        [(2, CUT), (0, E500), (1, OK)],
+        ["org/m:a 120", "wait 0.5", "org/m:a 117.5", "wait 1", "org/m:a 116.5", "answered by 3"],
+    ),
+    "the last attempt is not spent on a second try while a target is untried": (
+        [A, B, C],
+        [(0, E500), (0, E500), (0, E503), (1, OK)],
+        ["org/m:a 12", "wait 0.5", "org/m:a 12", "org/m:b 12", "org/m:c 119.5", "answered by 4"],
+    ),
+    "a server that names a later time is not asked again at once": (
+        [A, B],
+        [(0, E503_IN_2), (1, OK)],
+        ["org/m:a 12", "org/m:b 12", "answered by 2"],
+    ),
+}
+
+LAST_RESORTS: dict[str, Row] = {
+    "a lone provider has all the time there is": ([A], [(100, OK)], ["org/m:a 120", "answered by 1"]),
+    "a lone provider is asked again after a pause that doubles": (
+        [A],
+        [(2, E500), (2, E500), (2, E500), (2, E500)],
+        [
+            *("org/m:a 120", "wait 0.5", "org/m:a 117.5", "wait 1", "org/m:a 114.5", "wait 2", "org/m:a 110.5"),
+            "stopped by server_error",
+        ],
+    ),
+    "a rate limit without alternative is waited out, longer each time": (
+        [A],
+        [(0, E429), (0, E429), (0, E429), (1, OK)],
+        ["org/m:a 120", "wait 1", "org/m:a 119", "wait 2", "org/m:a 117", "wait 4", "org/m:a 113", "answered by 4"],
+    ),
+    "rate limits count in a row": (
+        [A],
+        [(0, E429), (2, CUT), (0, E429), (1, OK)],
+        ["org/m:a 120", "wait 1", "org/m:a 119", "wait 1", "org/m:a 116", "wait 1", "org/m:a 115", "answered by 4"],
+    ),
+    "a Retry-After of 5 s is waited out": (
+        [A],
+        [(0, E429_IN_5), (1, OK)],
+        ["org/m:a 120", "wait 5", "org/m:a 115", "answered by 2"],
+    ),
+    "one beyond 5 s is the caller's to decide": ([A], [(0, E429_IN_6)], ["org/m:a 120", "stopped by rate_limited"]),
+    "a server error with a Retry-After is left alone so long": (
+        [A],
+        [(0, E503_IN_2), (1, OK)],
+        ["org/m:a 120", "wait 2", "org/m:a 118", "answered by 2"],
+    ),
+    "and given up when that is too long": ([A], [(0, E503_IN_30)], ["org/m:a 120", "stopped by server_error"]),
+    "time spent elsewhere counts as waited": (
+        [A, B],
+        [(0, E429_IN_6), (4, GONE), (1, OK)],
+        ["org/m:a 12", "org/m:b 12", "wait 2", "org/m:a 114", "answered by 3"],
+    ),
+    "the one that may answer soonest is asked": (
+        [A, B],
+        [(0, E429_IN_3), (0, E429), (1, OK)],
+        ["org/m:a 12", "org/m:b 12", "wait 1", "org/m:b 12", "answered by 3"],
+    ),
+    "of equals the one that failed longest ago": (
+        [A, B],
+        [(12, NO_FIRST), (12, NO_FIRST), (12, NO_FIRST), (1, OK)],
+        ["org/m:a 12", "org/m:b 12", "org/m:a 12", "org/m:b 84", "answered by 4"],
+    ),
+}
+
+COLD_MODELS: dict[str, Row] = {
+    "a lone cold model is given the time it asks for": (
+        [A],
+        [(0, COLD_20), (1, OK)],
+        ["org/m:a 120", "wait 20", "org/m:a 100", "answered by 2"],
+    ),
+    "and 5 s when it does not say": (
+        [A],
+        [(0, COLD), (1, OK)],
+        ["org/m:a 120", "wait 5", "org/m:a 115", "answered by 2"],
+    ),
+    "and what remains when it asks for more, less the time to answer": (
+        [A],
+        [(0, COLD_300), (1, OK)],
+        ["org/m:a 120", "wait 115", "org/m:a 5", "answered by 2"],
+    ),
+    "it is waited for although another target failed last": (
+        [A, B],
+        [(0, COLD_20), (0, GONE), (1, OK)],
+        ["org/m:a 12", "org/m:b 12", "wait 20", "org/m:a 100", "answered by 3"],
+    ),
+    "a long rate limit is not waited out because another target is cold": (
+        [A, B],
+        [(0, E429_IN_6), (0, COLD_20), (1, OK)],
+        ["org/m:a 12", "org/m:b 12", "wait 20", "org/m:b 12", "answered by 3"],
+    ),
+}
+
+SCOPES: dict[str, Row] = {
+    "target: gone rules it out": ([A], [(0, GONE)], ["org/m:a 120", "stopped by gone"]),
+    "target: the next provider of the model serves": (
+        [A, B],
+        [(0, NOT_SUPPORTED), (1, OK)],
+        ["org/m:a 12", "org/m:b 120", "answered by 2"],
+    ),
+    "provider: not enabled rules out all its models": (
+        [A, OTHER, OTHER_B],
+        [(0, NOT_ENABLED), (1, OK)],
+        ["org/m:a 12", "org/other:b 120", "answered by 2"],
+    ),
+    "provider: so does a firewall": (
+        [A, OTHER, B],
+        [(0, BLOCKED), (1, OK)],
+        ["org/m:a 12", "org/m:b 120", "answered by 2"],
+    ),
+    "provider: so does an empty purse there": ([A, OTHER], [(0, QUOTA)], ["org/m:a 12", "stopped by quota_exceeded"]),
+    "model: not found rules out all its providers": (
+        [A, B, OTHER],
+        [(0, MODEL_NOT_FOUND), (1, OK)],
+        ["org/m:a 12", "org/other:a 120", "answered by 2"],
+    ),
+    "model: an overflow goes only to a larger window": (
+        [A, B, OTHER, BIG],
+        [(0, OVERFLOW), (1, OK)],
+        ["org/m:a 12", "org/m:big 120", "answered by 2"],
+    ),
+    "model: an overflow where a length is unknown goes to another model": (
+        [BARE, A, OTHER],
+        [(0, OVERFLOW), (1, OK)],
+        ["org/m:bare 12", "org/other:a 120", "answered by 2"],
+    ),
+    "model: an overflow with nothing larger ends the call": (
+        [A, B],
+        [(0, OVERFLOW)],
+        ["org/m:a 12", "stopped by context_overflow"],
+    ),
+    "account: no credits end the call": ([A, B], [(0, NO_CREDITS)], ["org/m:a 12", "stopped by out_of_credits"]),
+    "credential: a refused token ends the call": (
+        [A, B],
+        [(0, UNAUTHORIZED)],
+        ["org/m:a 12", "stopped by unauthorized"],
+    ),
+    "request: a bad one ends the call": ([A, B], [(0, BAD_REQUEST)], ["org/m:a 12", "stopped by bad_request"]),
+    "endpoint: asked once more, since it is the same for all": (
+        [A, B],
+        [(0, REFUSED), (1, OK)],
+        ["org/m:a 12", "wait 0.5", "org/m:a 12", "answered by 2"],
+    ),
+    "endpoint: out of reach twice ends the call": (
+        [A, B],
+        [(0, REFUSED), (0, REFUSED)],
+        ["org/m:a 12", "wait 0.5", "org/m:a 12", "stopped by connect_failed"],
+    ),
+    "endpoint: in whichever way": (
+        [A, B],
+        [(0, REFUSED), (5, CONNECT_TIMEOUT)],
+        ["org/m:a 12", "wait 0.5", "org/m:a 12", "stopped by connect_timeout"],
+    ),
+    "endpoint: a certificate is not asked twice": (
+        [A, B],
+        [(0, CERTIFICATE)],
+        ["org/m:a 12", "stopped by certificate_refused"],
+    ),
+    "an empty answer is tried on one more target": (
+        [A, B, C],
+        [(0, EMPTY), (0, EMPTY)],
+        ["org/m:a 12", "org/m:b 12", "stopped by empty_answer"],
+    ),
+    "an unsupported parameter likewise": (
+        [A, B, C],
+        [(0, UNSUPPORTED), (0, UNSUPPORTED)],
+        ["org/m:a 12", "org/m:b 12", "stopped by unsupported_parameter"],
+    ),
+    "everything ruled out ends the call with the last reason": (
+        [A, B],
+        [(0, GONE), (0, NOT_SUPPORTED)],
+        ["org/m:a 12", "org/m:b 120", "stopped by model_not_supported"],
+    ),
+}
+
+CAPS: dict[str, Row] = {
+    "at most four attempts, and the last has all the time there is": (
+        [A, B, C, D, E],
+        [(12, NO_FIRST)] * 3 + [(80, CUT)],
+        ["org/m:a 12", "org/m:b 12", "org/m:c 12", "org/m:d 84", "stopped by cut"],
+    ),
+    "the deadline stops the attempt that runs": (
+        [A],
+        [(0, SILENT)],
+        ["org/m:a 120", "abandon 1", "stopped by deadline"],
+    ),
+    "an answer in the last moment counts": ([A], [(120, OK)], ["org/m:a 120", "answered by 1"]),
+    "a failure in the last moment is followed by nothing": (
+        [A, B],
+        [(120, CUT)],
+        ["org/m:a 12", "stopped by deadline"],
+    ),
+}
+
+TABLE = FAILING_OVER | LAST_RESORTS | COLD_MODELS | SCOPES | CAPS
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_commands_of_a_call(name: str) -> None:
+    targets, outcomes, expected = TABLE[name]
+    assert play(targets, outcomes).trace == expected
+
+
+LIMITED: dict[str, tuple[Policy, Row]] = {
+    "one attempt": (Policy(attempts=1), ([A, B], [(0, E500)], ["org/m:a 120", "stopped by server_error"])),
+    "two attempts go to two targets": (
+        Policy(attempts=2),
+        ([A, B], [(0, E500), (0, E500)], ["org/m:a 12", "org/m:b 120", "stopped by server_error"]),
+    ),
+    "two attempts at a lone target": (
+        Policy(attempts=2),
+        ([A], [(0, E500), (0, E500)], ["org/m:a 120", "wait 0.5", "org/m:a 119.5", "stopped by server_error"]),
+    ),
+    "the policy's own first_content": (
+        Policy(first_content=3),
+        ([A, B], [(3, NO_FIRST), (1, OK)], ["org/m:a 3", "org/m:b 3", "answered by 2"]),
+    ),
+    "first_content is never more than what remains": (
+        Policy(deadline=10),
+        ([A, B], [(4, CUT), (1, OK)], ["org/m:a 10", "org/m:b 6", "answered by 2"]),
+    ),
+    "a wait that the deadline cannot pay is not begun": (
+        Policy(deadline=2),
+        ([A], [(0, E429_IN_3)], ["org/m:a 2", "stopped by deadline"]),
+    ),
+    "nor a second try, while another target has the time": (
+        Policy(deadline=1),
+        ([A, B], [(0.6, E500), (0.1, OK)], ["org/m:a 1", "org/m:b 0.4", "answered by 2"]),
+    ),
+    "nor at an endpoint out of reach": (
+        Policy(deadline=0.4),
+        ([A, B], [(0, REFUSED)], ["org/m:a 0.4", "stopped by deadline"]),
+    ),
+    "the deadline passes in the second attempt": (
+        Policy(deadline=10),
+        ([A, B], [(4, CUT), (0, SILENT)], ["org/m:a 10", "org/m:b 6", "abandon 2", "stopped by deadline"]),
+    ),
+    "a cold model is not hammered when little time is left": (
+        Policy(deadline=4),
+        (
+            [A],
+            [(0, COLD), (0, COLD), (0, COLD), (0, COLD)],
+            ["org/m:a 4", "wait 2", "org/m:a 2", "wait 1", "org/m:a 1", "wait 0.5", "org/m:a 0.5", "stopped by cold"],
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_the_commands_of_a_call_with_limits(name: str) -> None:
+    policy, (targets, outcomes, expected) = LIMITED[name]
+    assert play(targets, outcomes, policy).trace == expected
+
+
+def test_a_call_without_time_sends_nothing() -> None:
+    spent = Policy().model_copy(update={"deadline": 0.0})  # as the driver does when planning took it all
+    assert play([A], [], spent).trace == ["stopped by deadline"]
+
+
+@pytest.mark.parametrize(("jitter", "pause"), [(0.0, 0.25), (0.5, 0.5), (1.0, 0.75)])
+def test_the_pause_before_a_second_try_is_between_a_quarter_and_three_quarters_of_a_second(
+    jitter: float, pause: float
+) -> None:
+    assert play([A, B], [(0, E500), (1, OK)], jitter=jitter).pauses == pytest.approx([pause])
+
+
+@pytest.mark.parametrize("scope", [Scope.ACCOUNT, Scope.CREDENTIAL, Scope.REQUEST])
+def test_what_speaks_of_the_caller_rules_out_every_target(scope: Scope) -> None:
+    passing = Judgement(Verdict.FALLBACK, "whatever", scope)
+    assert play([A, B, OTHER], [(0, passing)]).trace == ["org/m:a 12", "stopped by whatever"]
+
+
+def test_the_engine_knows_only_kinds_that_the_verdicts_give() -> None:
+    kinds = {rule.kind for rule in RULES} | set(FAILURES)
+    assert _FOR_GOOD | _ONCE_IS_CHANCE | {"context_overflow"} <= kinds
+
+
+# -- laws --------------------------------------------------------------------------------------------------------------
+
+JUDGEMENTS = [
+    *FAILURES.values(),
+    *(
+        http(s, retry_after=r)
+        for s in (400, 401, 402, 403, 404, 408, 410, 413, 429, 500, 503)
+        for r in (None, 0.0, 4.0)
+    ),
+    *(COLD_20, COLD_300, COLD, MODEL_NOT_FOUND, OVERFLOW, UNSUPPORTED, NOT_ENABLED, BLOCKED, QUOTA, OK, None),
+    http(503, estimated_time=0.0),
+]
+TARGETS = [A, B, C, D, E, BIG, BARE, OTHER, OTHER_B]
+calls = st.tuples(
+    st.lists(st.sampled_from(TARGETS), min_size=1, max_size=6),  # the same target may be listed twice
+    st.lists(st.tuples(st.floats(0, 150), st.sampled_from(JUDGEMENTS)), min_size=4, max_size=4),
+    st.builds(
+        Policy,
+        attempts=st.integers(1, 4),
+        deadline=st.floats(0.01, 200),
+        first_content=st.floats(0.01, 200),
+    ),
+    st.floats(0, 1),
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(calls)
+def test_every_call_ends_within_its_attempts_and_its_deadline(
+    call: tuple[list[Target], list[Outcome], Policy, float],
+) -> None:
+    targets, outcomes, policy, jitter = call
+    played = play(targets, outcomes, policy, jitter)
+    assert 1 <= len(played.launches) <= policy.attempts
+    assert played.seconds <= policy.deadline + 1e-6
+    assert sum(played.pauses) < policy.deadline
+    assert played.trace == play(targets, outcomes, policy, jitter).trace  # the same inputs, the same trace
+
+
+def ruled_out(failed: Target, judgement: Judgement, other: Target) -> bool:
+    """What a failure says about another target, told independently of the engine."""
+    match judgement.scope:
+        case Scope.PROVIDER:
+            return failed.provider == other.provider
+        case Scope.MODEL:
+            return failed.model == other.model and (
+                judgement.kind != "context_overflow" or (other.context_length or 0) <= (failed.context_length or 10**9)
+            )
+        case Scope.ACCOUNT | Scope.CREDENTIAL | Scope.REQUEST:
+            return True
+        case _:
+            return failed == other and judgement.kind in {"gone", "not_found", "too_large", "empty_answer"}
+
+
+@settings(max_examples=600, deadline=None)
+@given(calls)
+def test_what_is_ruled_out_is_never_asked_again(call: tuple[list[Target], list[Outcome], Policy, float]) -> None:
+    targets, outcomes, policy, jitter = call
+    launched = [launch.target for launch in play(targets, outcomes, policy, jitter).launches]
+    for place, (failed, (_, judgement)) in enumerate(zip(launched, outcomes, strict=False)):
+        for later in launched[place + 1 :]:
+            assert judgement is not None
+            assert not ruled_out(failed, judgement, later)
+
+
+@settings(max_examples=300, deadline=None)
+@given(calls)
+def test_time_outs_never_go_to_the_same_target_while_another_is_untried(
+    call: tuple[list[Target], list[Outcome], Policy, float],
+) -> None:
+    targets, _, policy, jitter = call
+    launched = [x.target for x in play(targets, [(0.001, NO_FIRST)] * 4, policy, jitter).launches]
+    distinct = min(len(set(targets)), len(launched))
+    assert len(set(launched[:distinct])) == distinct
