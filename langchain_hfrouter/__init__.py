@@ -1,1 +1,44 @@
-"""LangChain chat models through hfrouter."""
+"""LangChain chat models through hfrouter: one Hugging Face token, every open model, fallback and exact cost.
+
+>>> from langchain_hfrouter import ChatHFRouter
+>>> ChatHFRouter(model="openai/gpt-oss-120b", api_key="hf_...").model
+'openai/gpt-oss-120b'
+"""
+
+from hfrouter import __version__
+from langchain_hfrouter.chat_models import ChatHFRouter
+from langchain_hfrouter.errors import (
+    HFRouterAPIError,
+    HFRouterAuthenticationError,
+    HFRouterBudgetExceededError,
+    HFRouterConfigurationError,
+    HFRouterConnectionError,
+    HFRouterContextOverflowError,
+    HFRouterInvalidRequestError,
+    HFRouterNoTargetError,
+    HFRouterNotFoundError,
+    HFRouterOutOfCreditsError,
+    HFRouterPermissionDeniedError,
+    HFRouterRateLimitError,
+    HFRouterStreamError,
+    HFRouterTimeoutError,
+)
+
+__all__ = [
+    "ChatHFRouter",
+    "HFRouterAPIError",
+    "HFRouterAuthenticationError",
+    "HFRouterBudgetExceededError",
+    "HFRouterConfigurationError",
+    "HFRouterConnectionError",
+    "HFRouterContextOverflowError",
+    "HFRouterInvalidRequestError",
+    "HFRouterNoTargetError",
+    "HFRouterNotFoundError",
+    "HFRouterOutOfCreditsError",
+    "HFRouterPermissionDeniedError",
+    "HFRouterRateLimitError",
+    "HFRouterStreamError",
+    "HFRouterTimeoutError",
+    "__version__",
+]
