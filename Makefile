@@ -50,7 +50,7 @@ UV_COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes 
 	--no-emit-index-url --no-emit-find-links --quiet --constraint .ci/constraints.txt
 
 lock:  ## renew the locks (needs uv on the PATH)
-	$(UV_COMPILE) pyproject.toml --extra langchain --extra cli --extra sim --group dev --output-file .ci/requirements.lock
+	$(UV_COMPILE) pyproject.toml --extra langchain --extra llamaindex --extra cli --extra sim --group dev --output-file .ci/requirements.lock
 	$(UV_COMPILE) .ci/openai2.in --output-file .ci/requirements-openai2.lock
 
 clean:  ## remove what the other targets made

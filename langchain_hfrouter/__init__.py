@@ -1,4 +1,4 @@
-"""LangChain chat models through hfrouter: one Hugging Face token, every open model, fallback and exact cost.
+"""LangChain chat models and embeddings through hfrouter: every open model, with fallback and exact cost.
 
 >>> from langchain_hfrouter import ChatHFRouter
 >>> ChatHFRouter(model="openai/gpt-oss-120b", api_key="hf_...").model
@@ -7,6 +7,7 @@
 
 from hfrouter import __version__
 from langchain_hfrouter.chat_models import ChatHFRouter
+from langchain_hfrouter.embeddings import HFRouterEmbeddings
 from langchain_hfrouter.errors import (
     HFRouterAPIError,
     HFRouterAuthenticationError,
@@ -32,6 +33,7 @@ __all__ = [
     "HFRouterConfigurationError",
     "HFRouterConnectionError",
     "HFRouterContextOverflowError",
+    "HFRouterEmbeddings",
     "HFRouterInvalidRequestError",
     "HFRouterNoTargetError",
     "HFRouterNotFoundError",

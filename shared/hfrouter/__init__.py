@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         RouteExhausted,
         StreamInterrupted,
     )
-    from hfrouter.result import Attempt, Body, Completion, Delta
+    from hfrouter.result import Attempt, Body, Completion, Delta, Embeddings
     from hfrouter.router import Router
     from hfrouter.routing.policy import MaxPrice, Policy
     from hfrouter.routing.target import Target
@@ -47,6 +47,7 @@ _HOMES = {
     "Cost": "cost.price",
     "DeadlineExceeded": "errors",
     "Delta": "result",
+    "Embeddings": "result",
     "Entry": "cost.ledger",
     "HFRouterError": "errors",
     "Ledger": "cost.ledger",
@@ -80,6 +81,7 @@ __all__ = [
     "Cost",
     "DeadlineExceeded",
     "Delta",
+    "Embeddings",
     "Entry",
     "HFRouterError",
     "Ledger",
