@@ -67,11 +67,16 @@ class Played:
 
 
 def play(
-    targets: Sequence[Target], outcomes: Sequence[Outcome], policy: Policy | None = None, jitter: float = 0.5
+    targets: Sequence[Target],
+    outcomes: Sequence[Outcome],
+    policy: Policy | None = None,
+    jitter: float = 0.5,
+    *,
+    patient: bool = False,
 ) -> Played:
     """Obey the engine on a fake clock; attempt n ends as `outcomes[n - 1]` says, after so many seconds."""
     now, played, running = 1000.0, Played(), dict[int, Outcome]()
-    flow = route(targets, policy or Policy(), lambda: now, lambda: jitter)
+    flow = route(targets, policy or Policy(), lambda: now, lambda: jitter, patient=patient)
     answer: Done | None = None
     try:
         while True:
@@ -398,6 +403,27 @@ def test_the_commands_of_a_call_with_limits(name: str) -> None:
     assert play(targets, outcomes, policy).trace == expected
 
 
+PATIENT: dict[str, Row] = {
+    "a cold model is waited for, although another target is left": (
+        [A, B],
+        [(0, COLD_20), (30, OK)],
+        ["org/m:a 120", "wait 20", "org/m:a 100", "answered by 2"],
+    ),
+    "anything else moves on": ([A, B], [(2, E500), (1, OK)], ["org/m:a 120", "org/m:b 118", "answered by 2"]),
+    "at most four attempts": (
+        [A, B],
+        [(0, COLD)] * 4,
+        ["org/m:a 120", "wait 5", "org/m:a 115", "wait 5", "org/m:a 110", "wait 5", "org/m:a 105", "stopped by cold"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATIENT)
+def test_the_commands_of_a_patient_call(name: str) -> None:
+    targets, outcomes, expected = PATIENT[name]
+    assert play(targets, outcomes, patient=True).trace == expected
+
+
 def test_a_call_without_time_sends_nothing() -> None:
     spent = Policy().model_copy(update={"deadline": 0.0})  # as the driver does when planning took it all
     assert play([A], [], spent).trace == ["stopped by deadline"]
@@ -444,20 +470,24 @@ calls = st.tuples(
         first_content=st.floats(0.01, 200),
     ),
     st.floats(0, 1),
+    st.booleans(),
 )
+Call = tuple[list[Target], list[Outcome], Policy, float, bool]
 
 
 @settings(max_examples=600, deadline=None)
 @given(calls)
 def test_every_call_ends_within_its_attempts_and_its_deadline(
-    call: tuple[list[Target], list[Outcome], Policy, float],
+    call: Call,
 ) -> None:
-    targets, outcomes, policy, jitter = call
-    played = play(targets, outcomes, policy, jitter)
+    targets, outcomes, policy, jitter, patient = call
+    played = play(targets, outcomes, policy, jitter, patient=patient)
     assert 1 <= len(played.launches) <= policy.attempts
     assert played.seconds <= policy.deadline + 1e-6
     assert sum(played.pauses) < policy.deadline
-    assert played.trace == play(targets, outcomes, policy, jitter).trace  # the same inputs, the same trace
+    assert (
+        played.trace == play(targets, outcomes, policy, jitter, patient=patient).trace
+    )  # the same inputs, the same trace
 
 
 def ruled_out(failed: Target, judgement: Judgement, other: Target) -> bool:
@@ -477,9 +507,9 @@ def ruled_out(failed: Target, judgement: Judgement, other: Target) -> bool:
 
 @settings(max_examples=600, deadline=None)
 @given(calls)
-def test_what_is_ruled_out_is_never_asked_again(call: tuple[list[Target], list[Outcome], Policy, float]) -> None:
-    targets, outcomes, policy, jitter = call
-    launched = [launch.target for launch in play(targets, outcomes, policy, jitter).launches]
+def test_what_is_ruled_out_is_never_asked_again(call: Call) -> None:
+    targets, outcomes, policy, jitter, patient = call
+    launched = [launch.target for launch in play(targets, outcomes, policy, jitter, patient=patient).launches]
     for place, (failed, (_, judgement)) in enumerate(zip(launched, outcomes, strict=False)):
         for later in launched[place + 1 :]:
             assert judgement is not None
@@ -489,9 +519,9 @@ def test_what_is_ruled_out_is_never_asked_again(call: tuple[list[Target], list[O
 @settings(max_examples=300, deadline=None)
 @given(calls)
 def test_time_outs_never_go_to_the_same_target_while_another_is_untried(
-    call: tuple[list[Target], list[Outcome], Policy, float],
+    call: Call,
 ) -> None:
-    targets, _, policy, jitter = call
+    targets, _, policy, jitter, _ = call
     launched = [x.target for x in play(targets, [(0.001, NO_FIRST)] * 4, policy, jitter).launches]
     distinct = min(len(set(targets)), len(launched))
     assert len(set(launched[:distinct])) == distinct

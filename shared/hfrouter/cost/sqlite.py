@@ -45,6 +45,7 @@ WHERE id = ? AND outcome = 'pending'
 """
 # Connections inherited through a fork. Closing one, which dropping it would do, lets go of this process's locks.
 _left_alone: list[sqlite3.Connection] = []
+_TURNS = 100
 # With wal_autocheckpoint off, the log is folded back into the file after so many writes of this process.
 _CHECKPOINT_EVERY = 1000
 
@@ -149,8 +150,7 @@ class SQLiteLedger:
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
         try:
             if _POSIX:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA wal_autocheckpoint = 0")
+                _write_ahead(db)
             db.execute("PRAGMA synchronous = NORMAL")
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
@@ -181,6 +181,26 @@ class SQLiteLedger:
     def _read(db: sqlite3.Connection, where: str = "", *values: str) -> list[Entry]:
         query = f"SELECT * FROM attempts {'WHERE ' + where if where else ''} ORDER BY id"  # noqa: S608 (our own text)
         return [_entry(row) for row in db.execute(query, values)]
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. Of processes that start together all but one may be refused without any waiting.
+
+    A transaction does wait, as long as the connection's timeout; after it the others are done, mostly.
+
+    Raises:
+        sqlite3.OperationalError: when they still are not after so many turns.
+    """
+    for turn in range(1, _TURNS + 1):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            if turn == _TURNS:
+                raise
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("COMMIT")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

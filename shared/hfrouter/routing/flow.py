@@ -234,8 +234,8 @@ class _Call:
         if self.patient and judgement.cold and here not in self.excluded:
             return here, self._in_time(self._wait_for(self.resting[here]))
         quick = judgement.verdict is Verdict.RETRY and done.seconds < _FAST and pause < self.remaining
-        patient = (judgement.retry_after or 0.0) <= _PAUSE[1] and (spare > 1 or not fresh)
-        if quick and patient and self._failures_of(here) == 1:
+        worth = (judgement.retry_after or 0.0) <= _PAUSE[1] and (spare > 1 or not fresh)
+        if quick and worth and self._failures_of(here) == 1:
             return here, pause
         if fresh:
             return fresh[0], 0.0
