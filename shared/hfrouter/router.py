@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 from hfrouter.cost.ledger import Entry, Ledger, MemoryLedger, NoLedger, default_path
 from hfrouter.cost.price import Total
-from hfrouter.errors import ConfigurationError
+from hfrouter.errors import ConfigurationError, HFRouterError
 from hfrouter.result import Completion, Embeddings
 from hfrouter.routing.policy import Policy
 from hfrouter.routing.target import ModelId, Target
@@ -290,8 +291,15 @@ class Router:
         return tuple(row for row in listing.of(wanted.model) if wanted.provider in (None, row.provider))
 
     def entries(self, call: str | None = None) -> list[Entry]:
-        """Rows of the ledger, one per attempt, of one call or all, in order of time."""
-        return self._writer.entries(call)
+        """Rows of the ledger, one per attempt, of one call or all, in order of time.
+
+        Raises:
+            HFRouterError: the ledger cannot be read.
+        """
+        try:
+            return self._writer.entries(call)
+        except (OSError, sqlite3.Error) as error:
+            raise HFRouterError(f"the ledger cannot be read ({error}); move it away, or set HFROUTER_LEDGER.") from None
 
     def close(self) -> None:
         """Write what the ledger still holds and release its file. The router may be used again."""

@@ -209,9 +209,17 @@ class AsyncStream(_About):
 
 
 def _drop_async(flowing: _Flowing) -> None:
-    """Account at once, since the loop may be about to end; close on the loop, while there is one."""
+    """Account at once, since the loop may be about to end; close on the loop, while there is one.
+
+    On its own thread the task is made at once: when `asyncio.run` ends, it is cancelled with all others, and the loop
+    closes the connection itself. A task made during that would close it a second time.
+    """
     flowing.abandon()
-    if not flowing.closed and not flowing.loop.is_closed():
+    if flowing.closed or flowing.loop.is_closed():
+        return
+    if asyncio._get_running_loop() is flowing.loop:
+        _close_soon(flowing)
+    else:
         flowing.loop.call_soon_threadsafe(_close_soon, flowing)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hfrouter import (
     Completion,
     ContextOverflow,
     DeadlineExceeded,
+    HFRouterError,
     NoTargetAvailable,
     OutOfCredits,
     Policy,
@@ -257,6 +259,21 @@ def test_preferred_leaves_the_choice_to_hugging_face_and_prices_who_served(sim: 
     assert sim.exchanges[-1].model == f"{MODEL}:preferred" or sim.exchanges[-1].body["model"] == f"{MODEL}:preferred"
     assert answer.provider == sim.exchanges[-1].provider
     assert answer.cost.usd == sim.bill().lines[-1].cost
+
+
+def test_preferred_keeps_its_place_and_gives_way_to_a_restricting_policy(sim: Simulator, router: Router) -> None:
+    answer = router.chat(model="openai/gpt-oss-20b:groq", messages="What is 2 + 2?", models=[f"{MODEL}:preferred"])
+    assert answer.provider == "groq"
+    assert answer.model == "openai/gpt-oss-20b"
+    answer = router.chat(model=f"{MODEL}:preferred", messages="What is 2 + 2?", provider={"only": ["novita"]})
+    assert answer.provider == "novita"
+    assert "not left to Hugging Face" in answer.explain()
+
+
+def test_a_ledger_that_cannot_be_read_is_an_error_of_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "ledger").write_bytes(b"this is no database" * 100)
+    with Router(ledger=tmp_path / "ledger") as router, pytest.raises(HFRouterError, match="cannot be read"):
+        router.entries()
 
 
 def test_explain_tells_the_plan_the_attempts_and_the_end(sim: Simulator, router: Router) -> None:

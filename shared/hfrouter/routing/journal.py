@@ -61,4 +61,4 @@ class Journal:
     def _lines(self) -> Iterator[str]:
         for event in self.events:
             name = f"{event.kind} {event.attempt}" if event.attempt else event.kind
-            yield f"{event.at:7.3f} s  {name:8}  {event.text}"
+            yield f"{event.at:7.3f} s  {name:9} {event.text}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from hfrouter.errors import ConfigurationError
 
+Usd = int | float | str | Decimal
 StrategyName = Literal["in_order", "cheapest", "fastest"]
 
 
@@ -33,13 +34,11 @@ UsdPerMillion = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    if not TYPE_CHECKING:  # keep the signature that type checkers read from the fields
-
-        def __init__(self, /, **fields: Any) -> None:
-            try:
-                super().__init__(**fields)
-            except ValidationError as error:
-                raise _configuration_error(type(self), error) from None
+    def __init__(self, /, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise _configuration_error(type(self), error) from None
 
 
 class MaxPrice(_Frozen):
@@ -47,6 +46,10 @@ class MaxPrice(_Frozen):
 
     input: UsdPerMillion | None = None
     output: UsdPerMillion | None = None
+
+    if TYPE_CHECKING:  # what may be given is wider than what is kept
+
+        def __init__(self, *, input: Usd | None = None, output: Usd | None = None) -> None: ...  # noqa: A002 (the field)
 
     @classmethod
     def read(cls, value: Any) -> MaxPrice | None:
@@ -102,6 +105,26 @@ class Policy(_Frozen):
     connect: Seconds = 5.0
     commit_on: Literal["any", "answer"] = "any"
     upstream: Literal["auto", "stream", "unary"] = "auto"
+
+    if TYPE_CHECKING:  # what may be given is wider than what is kept
+
+        def __init__(
+            self,
+            *,
+            models: str | Sequence[str] = (),
+            strategy: StrategyName = "fastest",
+            order: str | Sequence[str] = (),
+            only: str | Sequence[str] = (),
+            ignore: str | Sequence[str] = (),
+            max_price: MaxPrice | Usd | Mapping[str, Usd] | None = None,
+            attempts: int = 4,
+            deadline: float = 120.0,
+            first_content: float = 12.0,
+            idle: float | None = None,
+            connect: float = 5.0,
+            commit_on: Literal["any", "answer"] = "any",
+            upstream: Literal["auto", "stream", "unary"] = "auto",
+        ) -> None: ...
 
     def with_(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked like a new one; None leaves a field as it is."""

@@ -7,7 +7,7 @@ providers behind it, recorded or logged between 2025-03 and 2026-10.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -64,19 +64,21 @@ class Problem:
 
     Attributes:
         status: HTTP status; the code inside when the error came in a 200.
-        message: What it says.
+        message: What it says, for the rules. It may repeat the request, so it is kept out of every `repr`.
         code: Machine-readable code such as `model_not_found`, or empty.
         retry_after: Seconds from `Retry-After` or the like, or None.
         estimated_time: Seconds until a cold model is loaded, or None.
         html: The body was a web page: a gateway or a firewall answered, not a provider.
+        shown: What of the message may be shown; None for all of it.
     """
 
     status: int
-    message: str = ""
+    message: str = field(default="", repr=False)
     code: str = ""
     retry_after: float | None = None
     estimated_time: float | None = None
     html: bool = False
+    shown: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +109,14 @@ _SERVER = range(500, 600)
 _OVERFLOW = (
     r"context[ _-]?(length|window)|maximum context|context_length_exceeded|too many (input )?tokens in"
     r"|prompt is too long|reduce the length|input is too long|exceeds? the (model'?s )?(maximum )?(context|token)"
+    r"|`inputs` (tokens \+ `max_new_tokens` must be|must have less than)"  # TGI
 )
 _UNSUPPORTED = (
     r"unsupported|not supported|is not allowed|unrecognized|unknown (field|parameter|argument)|unexpected keyword"
     r"|extra (fields|inputs)|extra_forbidden"
+    r"|template_error"  # TGI: this target has no chat template, another may
 )
+_POLICY = r"content[ _-]?(policy|filter)|moderation"
 
 RULES: tuple[_Rule, ...] = (
     # The account: one bill for all providers, so no other provider can help.
@@ -121,6 +126,7 @@ RULES: tuple[_Rule, ...] = (
     # The credential.
     _rule("unauthorized", Verdict.FATAL, Scope.CREDENTIAL, {401}),
     _rule("token_lacks_permission", Verdict.FATAL, Scope.CREDENTIAL, {403}, r"permission"),
+    _rule("content_policy", Verdict.FATAL, Scope.REQUEST, {403}, _POLICY),
     _rule("forbidden", Verdict.FALLBACK, Scope.PROVIDER, {403}),
     # The model, or the model at this provider.
     _rule(
@@ -135,7 +141,7 @@ RULES: tuple[_Rule, ...] = (
         Verdict.FALLBACK,
         Scope.TARGET,
         _CLIENT,
-        r"model_not_supported|not supported by (any )?provider",
+        r"model_not_supported|not supported by (any )?provider|unknown model",
     ),
     _rule("gone", Verdict.FALLBACK, Scope.TARGET, {410}),
     _rule("not_found", Verdict.FALLBACK, Scope.TARGET, {404}),
@@ -145,7 +151,7 @@ RULES: tuple[_Rule, ...] = (
     _rule("rate_limited", Verdict.FALLBACK, Scope.TARGET, {429}),
     # The request.
     _rule("context_overflow", Verdict.FALLBACK, Scope.MODEL, {400, 413, 422, 500}, _OVERFLOW),
-    _rule("content_policy", Verdict.FATAL, Scope.REQUEST, {400, 403, 422}, r"content[ _-]?(policy|filter)|moderation"),
+    _rule("content_policy", Verdict.FATAL, Scope.REQUEST, {400, 422}, _POLICY),
     _rule("too_large", Verdict.FALLBACK, Scope.TARGET, {413}),
     _rule("unsupported_parameter", Verdict.FALLBACK, Scope.TARGET, {400, 422}, _UNSUPPORTED),
     _rule("bad_request", Verdict.FATAL, Scope.REQUEST, {400, 405, 406, 411, 414, 415, 422, 431}),
@@ -166,7 +172,7 @@ def judge(problem: Problem) -> Judgement:
     """
     if problem.estimated_time is not None and problem.status >= 500:
         rule = next(rule for rule in RULES if rule.cold)
-    elif problem.html and problem.status in _CLIENT and problem.status != 429:
+    elif problem.html and problem.status in _CLIENT and problem.status not in {402, 408, 413, 429}:
         # A firewall or a gateway speaks for one provider, never for the request: 403 "error code: 1010".
         rule = _rule("blocked", Verdict.FALLBACK, Scope.PROVIDER, {problem.status})
     else:
@@ -178,7 +184,7 @@ def judge(problem: Problem) -> Judgement:
         problem.status,
         problem.retry_after if problem.estimated_time is None else problem.estimated_time,
         rule.cold,
-        problem.message,
+        problem.message if problem.shown is None else problem.shown,
     )
 
 

@@ -114,12 +114,16 @@ class _Bridge:
 
 
 async def _wind_up() -> None:
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
+    for task in _others():
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    while others := _others():  # what is cancelled may have something to close
+        await asyncio.gather(*others, return_exceptions=True)
     await close_client()
     await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+def _others() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
 _bridge = _Bridge()

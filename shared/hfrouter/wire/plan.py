@@ -15,8 +15,9 @@ from hfrouter.wire.catalogue import Listing
 def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing | None) -> tuple[Target, ...]:
     """The targets of a call, best first.
 
-    Without a catalogue each model is sent as the user wrote it, and who serves it is known afterwards; so is a model
-    with `:preferred`, which names an order only Hugging Face knows.
+    Without a catalogue each model is sent as the user wrote it, and who serves it is known afterwards. So is a model
+    with `:preferred`, which names an order only Hugging Face knows, unless the policy restricts providers or prices:
+    nobody could say whether that choice would respect it.
     """
     if listing is None:
         targets = tuple(Target(m.model, str(m).partition(":")[2]) for m in wanted)
@@ -26,8 +27,13 @@ def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing
         check_known(listing, model)
     rows = [row for name in dict.fromkeys(m.model for m in wanted) for row in listing.of(name)]
     allowed, rejected = eligible(rows, wanted, call.policy, needs)
-    preferred = tuple(Target(m.model, "preferred") for m in wanted if m.suffix == "preferred")
-    targets = preferred + tuple(ordered(allowed, wanted, call.policy, needs))
+    best = ordered(allowed, wanted, call.policy, needs)
+    blind = _blind(call, wanted)
+    targets = tuple(
+        target
+        for model in dict.fromkeys(m.model for m in wanted)
+        for target in (*blind.get(model, ()), *(t for t in best if t.model == model))
+    )
     call.journal.plan(targets, rejected)
     if not targets:
         raise NoTargetAvailable(
@@ -37,6 +43,15 @@ def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing
             call.journal,
         )
     return targets
+
+
+def _blind(call: Call, wanted: Sequence[ModelId]) -> dict[str, tuple[Target]]:
+    """Targets whose provider Hugging Face chooses, by model."""
+    models = [m.model for m in wanted if m.suffix == "preferred"]
+    if models and (call.policy.only or call.policy.ignore or call.policy.max_price):
+        call.note("note", ":preferred is not left to Hugging Face, since the policy restricts providers or prices")
+        return {}
+    return {model: (Target(model, "preferred"),) for model in models}
 
 
 def check_known(listing: Listing, model: ModelId) -> None:
