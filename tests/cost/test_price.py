@@ -142,12 +142,16 @@ TOTALS: dict[str, tuple[list[Cost], Total, str]] = {
     "nothing": ([], Total(0, 0, 0, 0), "$0.00"),
     "all known": ([Cost(1000, 1000), Cost(500, 500)], Total(1500, 0, 1500, 1500), "$0.0000015"),
     "one unbounded": ([Cost(1000, 1000), Cost(0, None, "x")], Total(1000, 1, 1000, None), "$0.000001 + 1 unknown"),
-    "one bounded": ([Cost(1000, 1000), Cost(10, 20, "x")], Total(1000, 1, 1010, 1020), "$0.000001 + 1 unknown"),
-    "all unknown": ([Cost(10, 20, "x"), Cost(0, None, "y")], Total(0, 2, 10, None), "n/a (2 unknown)"),
+    "one bounded": (
+        [Cost(1000, 1000), Cost(10, 20, "x")],
+        Total(1000, 1, 1010, 1020),
+        "$0.00000101 to $0.00000102 (1 not exact)",
+    ),
+    "all unknown": ([Cost(0, None, "x"), Cost(0, None, "y")], Total(0, 2, 0, None), "n/a (2 unknown)"),
     "bounds after a missing one stay missing": (
         [Cost(0, None, "x"), Cost(5, 6, "y")],
         Total(0, 2, 5, None),
-        "n/a (2 unknown)",
+        "$0.000000005 + 2 unknown",
     ),
 }
 

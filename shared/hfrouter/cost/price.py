@@ -180,7 +180,9 @@ class Total:
     def __str__(self) -> str:
         if not self.unknown:
             return dollars(self.known)
-        return f"{dollars(self.known)} + {self.unknown} unknown" if self.known else f"n/a ({self.unknown} unknown)"
+        if self.upper is not None:
+            return f"{dollars(self.lower)} to {dollars(self.upper)} ({self.unknown} not exact)"
+        return f"{dollars(self.lower)} + {self.unknown} unknown" if self.lower else f"n/a ({self.unknown} unknown)"
 
 
 def _usd(nano: int) -> Decimal:
