@@ -15,6 +15,7 @@ from hfrouter.wire.think import ThinkSplitter
 _FINISH = {"eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "function_call": "tool_calls"}
 
 
+_REASONING_NAMES = ("reasoning", "reasoning_content", "reasoning_text")
 _TEXT_NAMES = ("id", "model", "system_fingerprint", "service_tier")
 
 
@@ -60,7 +61,7 @@ class Assembly:
         choices = event.get("choices")
         if not isinstance(choices, list):
             return []
-        found = [self._choice(c, position, event) for position, c in enumerate(choices) if isinstance(c, Mapping)]
+        found = [self._choice(c, position, event) for position, c in enumerate(choices) if isinstance(c, dict)]
         return [delta for delta in found if delta is not None]
 
     def close(self) -> list[Delta]:
@@ -135,16 +136,13 @@ class Assembly:
             self.finished = False
         # A unary answer has a message; some back-ends put one into the last event of a stream as well, whole again.
         part = choice.get("delta")
-        if not (isinstance(part, Mapping) and part):
+        if not (isinstance(part, dict) and part):
             part = choice.get("message") if not kept.text and not kept.calls else None
-            if not isinstance(part, Mapping):
+            if not isinstance(part, dict):
                 part = {}
-        reasoning = (
-            _text(part.get("reasoning")) or _text(part.get("reasoning_content")) or _text(part.get("reasoning_text"))
-        )
-        text = _text(part.get("content"))
-        if text:
-            inline, text = kept.think.feed(text)
+        reasoning, text, content = _reasoning(part), "", part.get("content")
+        if content:
+            inline, text = kept.think.feed(_text(content))
             reasoning += inline
         if text:
             kept.text.append(text)
@@ -152,38 +150,33 @@ class Assembly:
             kept.reasoning.append(reasoning)
         raw_calls = part.get("tool_calls")
         calls = tuple(call for raw in _list(raw_calls) if (call := self._call(kept, raw))) if raw_calls else ()
-        self._read_extras(kept, choice, part)
-        finish = self._read_finish(kept, choice.get("finish_reason"))
-        if not (text or reasoning or calls or finish):
+        logprobs, refusal, finish = choice.get("logprobs"), part.get("refusal"), choice.get("finish_reason")
+        if logprobs and isinstance(logprobs, dict):
+            kept.logprobs.extend(_list(logprobs.get("content")))
+        if refusal and (refusal := _text(refusal)):
+            kept.refusal.append(refusal)
+        finish = self._finish(kept, finish) if finish and isinstance(finish, str) else None
+        if not (text or reasoning or calls or finish or refusal):
             return None
         return Delta(index, text, reasoning, calls, finish, None, Body(event))
 
-    def _read_finish(self, kept: _Choice, said: Any) -> str | None:
-        if not said or not isinstance(said, str):
-            return None
+    def _finish(self, kept: _Choice, said: str) -> str:
+        """Note a finish reason, in the words of OpenAI."""
         if kept.finish is None:
             self._unfinished -= 1
             self.finished = self._unfinished == 0
         kept.finish = _FINISH.get(said, said)
         return kept.finish
 
-    @staticmethod
-    def _read_extras(kept: _Choice, choice: Mapping[str, Any], part: Mapping[str, Any]) -> None:
-        if refusal := _text(part.get("refusal")):
-            kept.refusal.append(refusal)
-        logprobs = choice.get("logprobs")
-        if isinstance(logprobs, Mapping):
-            kept.logprobs.extend(_list(logprobs.get("content")))
-
     def _call(self, choice: _Choice, raw: Any) -> dict[str, Any]:
         """Add a fragment of a tool call; give it back with the index, and on the first with an id."""
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, dict):
             return {}
         function = raw.get("function")
-        if not isinstance(function, Mapping):
+        if not isinstance(function, dict):
             function = {}
         name, arguments = _text(function.get("name")), function.get("arguments")
-        if isinstance(arguments, (Mapping, list)):
+        if isinstance(arguments, (dict, list)):
             arguments = json.dumps(arguments, ensure_ascii=False)
         elif not isinstance(arguments, str):
             arguments = ""
@@ -228,7 +221,7 @@ def _slot(choice: _Choice, index: Any, identity: str, *, named: bool) -> int:
     if type(index) is int:
         slot: int | None = choice.slots.get(index)
         if slot is None:
-            slot = index if index not in calls else max(calls) + 1
+            slot = int(index) if index not in calls else max(calls) + 1
         elif named and identity and identity != calls[slot]["id"] and calls[slot]["function"]["name"]:
             slot = max(calls) + 1
         choice.slots[index] = slot
@@ -239,7 +232,16 @@ def _slot(choice: _Choice, index: Any, identity: str, *, named: bool) -> int:
             return known
     if identity or named or not calls:
         return max(calls, default=-1) + 1
-    return next(reversed(calls))
+    return list(calls)[-1]
+
+
+def _reasoning(part: Mapping[str, Any]) -> str:
+    """The first of its names that has text: some back-ends send the same under two."""
+    for name in _REASONING_NAMES:
+        value = part.get(name)
+        if value and (text := _text(value)):
+            return text
+    return ""
 
 
 def _text(value: Any) -> str:
@@ -247,7 +249,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        parts = (part.get("text") for part in value if isinstance(part, Mapping))
+        parts = (part.get("text") for part in value if isinstance(part, dict))
         return "".join(part for part in parts if isinstance(part, str))
     return ""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hfrouter.routing.verdict import Problem
 from hfrouter.wire.retry_after import retry_after
 
 _SHOWN = 300
+_JUDGED = 16_384
 _ECHO = 24
 WITHHELD = "(the provider's words repeat the request and are withheld)"
 
@@ -32,10 +34,10 @@ def read_problem(status: int, headers: Mapping[str, str], body: bytes, now: floa
     if isinstance(parsed, Mapping):
         problem = problem_of(parsed, status, sent)
     else:
-        text = "" if html else body[:_SHOWN].decode("utf-8", "replace")
-        problem = Problem(status, _shown(text, sent), html=html)
+        text = "" if html else body[:_JUDGED].decode("utf-8", "replace")
+        problem = Problem(status, text, shown=_shown(text, sent))
     wait = retry_after(headers, now) if status in {408, 425, 429} or status >= 500 else None
-    return Problem(status, problem.message, problem.code, wait, problem.estimated_time, html)
+    return replace(problem, retry_after=wait, html=html)
 
 
 def problem_of(body: Mapping[str, Any], status: int | None = None, sent: Sequence[str] = ()) -> Problem:
@@ -46,7 +48,8 @@ def problem_of(body: Mapping[str, Any], status: int | None = None, sent: Sequenc
     """
     error = body.get("error")
     inner: Mapping[str, Any] = error if isinstance(error, Mapping) else body
-    message = error if isinstance(error, str) else inner.get("message") or _detail(body.get("detail"))
+    found = (error, inner.get("message"), body.get("message"), _detail(body.get("detail")))
+    message = next((words[:_JUDGED] for words in found if isinstance(words, str) and words), "")
     codes = (inner.get("code"), inner.get("type"), body.get("error_type"), inner.get("status"))
     if status is None:
         numbers = (code for code in map(_number, (*codes, body.get("status"))) if code is not None)
@@ -55,9 +58,10 @@ def problem_of(body: Mapping[str, Any], status: int | None = None, sent: Sequenc
     usable = isinstance(estimated, (int, float)) and not isinstance(estimated, bool) and 0 <= estimated < 3600
     return Problem(
         status,
-        _shown(message if isinstance(message, str) else "", sent),
+        message,
         " ".join(str(code)[:80] for code in codes if isinstance(code, (str, int)) and not isinstance(code, bool)),
         estimated_time=float(estimated) if usable and estimated is not None else None,
+        shown=_shown(message, sent),
     )
 
 
@@ -81,16 +85,30 @@ def _texts(value: object) -> Iterator[str]:
 
 def _shown(message: str, sent: Sequence[str]) -> str:
     """The message on one line, short, and withheld when it repeats a text of the request."""
-    line = " ".join(message.split())
+    line = _one_line(message)
     if len(line) > _SHOWN:
         line = line[: _SHOWN - 1] + "…"
-    return WITHHELD if any(_echoes(line, text) for text in sent) else line
+    return WITHHELD if any(_echoes(line, _one_line(text)) for text in sent) else line
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _echoes(line: str, text: str) -> bool:
+    """Whether the line holds the text, or 24 characters of it in a row.
+
+    Any 24 in a row hold one of the line's blocks of 12, so only around a block that the text has is looked closer.
+    """
     if len(text) < _ECHO:
-        return text in line
-    return any(line[i : i + _ECHO] in text for i in range(max(1, len(line) - _ECHO + 1)) if len(line) >= _ECHO)
+        return bool(text) and text in line
+    half = _ECHO // 2
+    for block in range(0, len(line) - half + 1, half):
+        if line[block : block + half] in text:
+            first, last = max(0, block - half), min(block, len(line) - _ECHO)
+            if any(line[i : i + _ECHO] in text for i in range(first, last + 1)):
+                return True
+    return False
 
 
 def _detail(detail: object) -> str:
@@ -99,8 +117,9 @@ def _detail(detail: object) -> str:
     first = detail[0] if isinstance(detail, list) and detail else None
     if not isinstance(first, Mapping):
         return ""
-    where = ".".join(str(part) for part in first.get("loc") or ())
-    return f"{where}: {first.get('msg', '')}".strip(": ")
+    places, said = first.get("loc"), first.get("msg")
+    where = [str(p) for p in places if isinstance(p, (str, int))] if isinstance(places, list) else []
+    return ": ".join(words for words in (".".join(where), said if isinstance(said, str) else "") if words)
 
 
 def _number(value: object) -> int | None:

@@ -15,13 +15,14 @@ from hfrouter.routing.verdict import FAILURES, Judgement, judge
 from hfrouter.wire.assemble import Assembly
 from hfrouter.wire.http import Reply, WireFailure
 from hfrouter.wire.problem import problem_of, read_problem, texts_of
-from hfrouter.wire.sse import EventTooLarge, SSEDecoder
+from hfrouter.wire.sse import ErrorEvent, EventTooLarge, SSEDecoder
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 # Once a finish_reason was seen the answer is whole; usage and [DONE] may follow, and some servers hold the line open.
 _AFTER_FINISH = 2.0
 _END_OF_BODY = 0.05
+_BLANK = b" \t\r\n\xef\xbb\xbf"  # the last three are a byte order mark
 _ERROR_BODY_SECONDS = 5.0
 
 
@@ -49,7 +50,8 @@ class Reader:
         idle: Seconds between two content events.
         first_by: Loop time by which the first content must be here.
         messages: Of the request, so that an error inside the answer cannot repeat them.
-        strict: Fail on an event that is not JSON; else skip one, since content was already delivered.
+        strict: Nothing was delivered yet: fail at once, also on an event that is not JSON. Else what came before a
+            failure is delivered first, and one such event is skipped.
     """
 
     def __init__(self, reply: Reply, idle: float, first_by: float, messages: object, *, strict: bool = True) -> None:
@@ -61,7 +63,9 @@ class Reader:
         self._pieces = reply.pieces()
         self._decoder = SSEDecoder()
         self._ready: deque[Delta] = deque()
-        self._idle, self._first_by = idle, first_by
+        self._idle, self._first_by, self._finish_by = idle, first_by, 0.0
+        self._opening = True
+        self._failure: Failed | None = None
         self._messages = messages
         self._events = self._skipped = self._size = 0
 
@@ -73,15 +77,12 @@ class Reader:
         """
         if self._ready:
             return self._ready.popleft()
+        if self._failure is not None:
+            raise self._failure
         if self.ended:
             return None
-        loop = asyncio.get_running_loop()
-        if not self.started:
-            limit = self._first_by
-        else:
-            limit = loop.time() + (_AFTER_FINISH if self.assembly.finished else self._idle)
         try:
-            async with asyncio.timeout_at(limit):
+            async with asyncio.timeout_at(self._limit()):
                 while not self._ready and not self.ended:
                     await self._read()
         except TimeoutError:
@@ -92,15 +93,32 @@ class Reader:
             if not self.assembly.finished:
                 raise Failed.of(failure.kind) from failure
             self._end()
+        except Failed as failure:
+            if self.strict or not self._ready:
+                raise
+            self._failure = failure
         return self._ready.popleft() if self._ready else None
 
-    async def read_whole(self) -> None:
-        """Read a unary answer: one JSON object.
+    def _limit(self) -> float:
+        """Loop time by which something must come; after the finish reason one moment for all that may follow."""
+        if not self.started:
+            return self._first_by
+        now = asyncio.get_running_loop().time()
+        if not self.assembly.finished:
+            return now + self._idle
+        self._finish_by = self._finish_by or now + _AFTER_FINISH
+        return self._finish_by
+
+    async def read_whole(self, start: bytes = b"") -> None:
+        """Read a unary answer: one JSON object, or a stream that came all the same.
+
+        Args:
+            start: Of the body, where it was read already.
 
         Raises:
             Failed: it is none, or an error.
         """
-        body = bytearray()
+        body = bytearray(start)
         try:
             async for piece in self._pieces:
                 body += piece
@@ -109,6 +127,11 @@ class Reader:
         except WireFailure as failure:
             raise Failed.of(failure.kind) from failure
         event = _parse(bytes(body))
+        if event is None and body.lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
+            self._decode(bytes(body))
+            if not self.ended:
+                self._close_stream()
+            return
         if event is None:
             raise Failed.of("cut" if body.lstrip()[:1] == b"{" else "not_an_answer")
         self._take(event)
@@ -128,20 +151,27 @@ class Reader:
         await self._reply.aclose()
 
     async def _read(self) -> None:
-        kind = self._reply.headers.get("content-type", "")
-        if "html" in kind:
+        if self._opening and "html" in self._reply.headers.get("content-type", ""):
             raise Failed.of("not_an_answer")
-        if "json" in kind and not self._size:
-            await self.read_whole()
+        piece = await anext(self._pieces, None)
+        if piece is None:
+            self._close_stream()
             return
-        try:
-            piece = await anext(self._pieces, None)
-            if piece is None:
-                self._close_stream()
+        self._size += len(piece)
+        if self._size > MAX_BODY_BYTES:
+            raise Failed.of("answer_too_large")
+        if self._opening and (start := piece.lstrip(_BLANK)):
+            # Content types are wrong often enough: the first byte tells an object and a page from a stream.
+            self._opening = False
+            if start.startswith(b"<"):
+                raise Failed.of("not_an_answer")
+            if start.startswith(b"{"):
+                await self.read_whole(start)
                 return
-            self._size += len(piece)
-            if self._size > MAX_BODY_BYTES:
-                raise Failed.of("answer_too_large")
+        self._decode(piece)
+
+    def _decode(self, piece: bytes) -> None:
+        try:
             for data in self._decoder.feed(piece):
                 self._event(data)
                 if self.ended:
@@ -158,28 +188,36 @@ class Reader:
             self._end()
 
     def _event(self, data: str) -> None:
-        if data == "[DONE]":
+        event = _parse(data)
+        if type(data) is ErrorEvent:
+            raise self._error(event if event is not None else {"error": str(data)})
+        if event is not None:
+            self._take(event)
+        elif (words := data.strip()) == "[DONE]":
             if not self._events:
                 raise Failed.of("empty_answer")
             self.assembly.finished = True
             self._end()
-            return
-        event = _parse(data)
-        if event is not None:
-            self._take(event)
-        elif data.strip():
+        elif words:
             self._skipped += 1
             if self.strict or self._skipped > 1:
                 raise Failed.of("malformed_event")
 
     def _take(self, event: Mapping[str, Any]) -> None:
         if _is_error(event):
-            raise Failed(judge(problem_of(event, None, texts_of(self._messages))))
-        self._events += bool(event.get("choices")) or bool(event.get("usage"))
-        deltas = self.assembly.feed(event)
+            raise self._error(event)
+        if event.get("choices") or event.get("usage"):
+            self._events += 1
+        try:
+            deltas = self.assembly.feed(event)
+        except RecursionError:
+            raise Failed.of("malformed_event") from None
         if deltas:
             self._ready.extend(deltas)
-            self.started = self.started or any(delta.meaningful for delta in deltas)
+            self.started = True
+
+    def _error(self, event: Mapping[str, Any]) -> Failed:
+        return Failed(judge(problem_of(event, None, texts_of(self._messages))))
 
     def _end(self) -> None:
         self._ready.extend(self.assembly.close())

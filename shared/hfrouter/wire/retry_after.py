@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
-_RATE_LIMIT = re.compile(r";\s*t=([0-9]{1,9})\b", re.ASCII)
+_LIMIT_LEFT = re.compile(r";\s*r=([0-9]{1,9})\b", re.ASCII)
+_LIMIT_ENDS = re.compile(r";\s*t=([0-9]{1,9})\b", re.ASCII)
 _LONGEST = 3600.0
 
 
@@ -29,14 +30,20 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if milliseconds:
         return min(milliseconds / 1000, _LONGEST)
     said = headers.get("retry-after", "")
-    found = [seconds for part in said.split(", ") if (seconds := _decimal(part)) is not None]
+    found = [seconds for part in said.split(",") if (seconds := _decimal(part)) is not None]
     if not found and (moment := _date(said)) is not None:
         sent = _date(headers.get("date", ""))
         found = [moment - (now if sent is None else sent)]
-    if not found and (limit := _RATE_LIMIT.search(headers.get("ratelimit", ""))):
-        found = [float(limit[1])]
+    if not found:
+        found = [_window(limit) for limit in headers.get("ratelimit", "").split(",")]
     longest = max(found, default=0.0)
     return min(longest, _LONGEST) if longest > 0 else None
+
+
+def _window(limit: str) -> float:
+    """Seconds until a rate limit's window ends, when nothing of the limit is left; else 0."""
+    left, ends = _LIMIT_LEFT.search(limit), _LIMIT_ENDS.search(limit)
+    return float(ends[1]) if ends and left and int(left[1]) == 0 else 0.0
 
 
 def _decimal(text: str) -> float | None:

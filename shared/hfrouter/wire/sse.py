@@ -43,32 +43,20 @@ class SSEDecoder:
         Raises:
             EventTooLarge: when an event does not end.
         """
-        # A CR ends its line at once; the LF that may follow, perhaps in the next piece, ends nothing more.
-        if self._after_carriage and piece:
-            self._after_carriage = False
-            piece = piece.removeprefix(b"\n")
-        if b"\r" in piece:
-            self._after_carriage = piece.endswith(b"\r")
-            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        first, end, rest = piece.partition(b"\n")
-        tail = self._tail
-        if not end:
-            tail += first
-            if len(tail) + self._size > MAX_EVENT_BYTES:
-                raise EventTooLarge
-            return []
-        if tail:
-            first = bytes(tail) + first
-            tail.clear()
-        if self._fresh:
-            self._fresh = False
-            first = first.removeprefix(_BOM)
-        lines = rest.split(b"\n")
-        tail += lines.pop()
+        lines = self._lines(piece)
         events: list[str] = []
-        self._line(first, events)
         for line in lines:
-            self._line(line, events)
+            if line.startswith(b"data:"):
+                self._size += len(line)
+                if self._size > MAX_EVENT_BYTES:
+                    raise EventTooLarge
+                self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+            elif line.startswith(b"event:"):
+                self._is_error = line[6:].strip() == b"error"
+            elif not line:
+                self._end_event(events)
+        if len(self._tail) + self._size > MAX_EVENT_BYTES:
+            raise EventTooLarge
         return events
 
     def close(self) -> list[str]:
@@ -76,19 +64,35 @@ class SSEDecoder:
         self._after_carriage = False
         return self.feed(b"\n\n")
 
-    def _line(self, line: bytes, events: list[str]) -> None:
-        """Take in a line; a blank one ends an event."""
-        if line.startswith(b"data:"):
-            self._size += len(line)
-            if self._size > MAX_EVENT_BYTES:
-                raise EventTooLarge
-            self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
-        elif not line:
-            if self._data:
-                data = (self._data[0] if len(self._data) == 1 else b"\n".join(self._data)).decode("utf-8", "replace")
-                events.append(ErrorEvent(data) if self._is_error else data)
-                self._data = []
-                self._size = 0
-            self._is_error = False
-        elif line.startswith(b"event:"):
-            self._is_error = line[6:].strip() == b"error"
+    def _lines(self, piece: bytes) -> list[bytes]:
+        """The lines that `piece` ends, without their ends."""
+        # A CR ends its line at once; the LF that may follow, perhaps in the next piece, ends nothing more.
+        if self._after_carriage and piece:
+            self._after_carriage = False
+            piece = piece.removeprefix(b"\n")
+        if b"\r" in piece:
+            self._after_carriage = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = piece.split(b"\n")
+        rest = lines.pop()
+        tail = self._tail
+        if lines:
+            if tail:
+                lines[0] = bytes(tail) + lines[0]
+                tail.clear()
+            if self._fresh:
+                self._fresh = False
+                lines[0] = lines[0].removeprefix(_BOM)
+        if rest:
+            tail += rest
+        return lines
+
+    def _end_event(self, events: list[str]) -> None:
+        """A blank line: hand out the event before it, if there is one."""
+        lines = self._data
+        if lines:
+            data = (lines[0] if len(lines) == 1 else b"\n".join(lines)).decode("utf-8", "replace")
+            events.append(ErrorEvent(data) if self._is_error else data)
+            lines.clear()
+            self._size = 0
+        self._is_error = False
