@@ -12,6 +12,10 @@ from hfrouter.simulator import Simulator
 
 MODEL = "openai/gpt-oss-120b"
 
+_DEEP: list[Any] = []
+for _ in range(100_000):
+    _DEEP = [_DEEP]
+
 # What a user may get wrong in a call, and what the error must name.
 CALLS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown model": ({"model": "openai/gpt-oss-12b"}, ["openai/gpt-oss-12b", "did you mean", "groq"]),
@@ -25,6 +29,7 @@ CALLS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "messages as a mapping": ({"messages": {"role": "user"}}, ["messages is a dict"]),
     "a message without a role": ({"messages": [{"content": "hi"}]}, ["messages[0]", "role"]),
     "a value JSON cannot carry": ({"tools": [{1, 2}]}, ["JSON", "set"]),
+    "nested too deeply": ({"metadata": _DEEP}, ["nested too deeply"]),
     "not a number": ({"temperature": float("nan")}, ["JSON", "not finite"]),
     "max_tokens of nothing": ({"max_tokens": 0}, ["max_tokens", "at least 1"]),
     "unknown provider wish": ({"provider": {"onyl": ["groq"]}}, ["provider.onyl", "only"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -349,6 +350,15 @@ class TestBounds:
     def test_a_compressed_answer_is_refused_unread(self, at: Place1, upstream: str, encoding: str) -> None:
         bomb = Answer((b"\x1f\x8b" + b"\0" * 1000,), headers=JSON | {"content-encoding": encoding})
         assert kind_of(failed(at(bomb, upstream=upstream)[1])) == "compressed_answer"
+
+    def test_a_transfer_coding_under_the_wrong_name_is_plain(self, at: Place1) -> None:
+        """As recorded from cerebras in 2025-03."""
+        answer = Answer((json.dumps(whole()).encode(),), headers=JSON | {"content-encoding": "chunked"})
+        assert at(answer, upstream="unary")[1].chat(**ASK).text
+
+    def test_a_stream_of_two_choices_that_brings_one_is_cut(self, at: Place1) -> None:
+        half = Answer.stream(chunk("a"), chunk(finish="stop"), then="cut")
+        assert kind_of(failed(at(half, upstream="stream")[1], n=2)) == "cut"
 
     @pytest.mark.parametrize("upstream", ["unary", "stream"])
     def test_an_answer_beyond_the_cap_is_refused(

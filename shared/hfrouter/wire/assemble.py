@@ -41,17 +41,20 @@ class Assembly:
     The same reader serves streams (each event becomes a `Delta`) and whole answers (the `body` at the end), and a
     unary answer is read as its own single event, so text, tool calls, reasoning and usage mean the same everywhere.
 
+    Args:
+        choices: How many were asked for.
+
     Attributes:
         usage: The last report seen; reports are cumulative or repeated, never to be added up.
         finished: Every choice has its `finish_reason`, or `[DONE]` was seen: the answer is whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, choices: int = 1) -> None:
         self.usage: Usage | None = None
         self.finished = False
         self._head: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
-        self._unfinished = 0
+        self._expected = self._unfinished = choices
         self._raw_usage: Mapping[str, Any] | None = None
         self._usage_sent = False
 
@@ -132,8 +135,9 @@ class Assembly:
         kept = self._choices.get(index)
         if kept is None:
             kept = self._choices[index] = _Choice()
-            self._unfinished += 1
-            self.finished = False
+            if len(self._choices) > self._expected:
+                self._unfinished += 1
+                self.finished = False
         # A unary answer has a message; some back-ends put one into the last event of a stream as well, whole again.
         part = choice.get("delta")
         if not (isinstance(part, dict) and part):

@@ -74,7 +74,8 @@ class Chat:
             account.answered_by(reply.status, reply.headers)
             if reply.status >= 300:
                 raise Failed(await read_error(reply, call.clock.wall(), messages))
-            reader = Reader(reply, self.request.idle(call.policy), first_by, messages)
+            idle = self.request.idle(call.policy)
+            reader = Reader(reply, idle, first_by, messages, choices=self.request.choices)
             opened = Opened(account, reader)
             if not stream:
                 await self._read_unary(opened, launch)

@@ -50,12 +50,15 @@ class Reader:
         idle: Seconds between two content events.
         first_by: Loop time by which the first content must be here.
         messages: Of the request, so that an error inside the answer cannot repeat them.
+        choices: How many were asked for.
         strict: Nothing was delivered yet: fail at once, also on an event that is not JSON. Else what came before a
             failure is delivered first, and one such event is skipped.
     """
 
-    def __init__(self, reply: Reply, idle: float, first_by: float, messages: object, *, strict: bool = True) -> None:
-        self.assembly = Assembly()
+    def __init__(
+        self, reply: Reply, idle: float, first_by: float, messages: object, *, choices: int = 1, strict: bool = True
+    ) -> None:
+        self.assembly = Assembly(choices)
         self.strict = strict
         self.started = False
         self.ended = self._whole = False

@@ -53,6 +53,8 @@ class Request:
             raw = encoded.encode()
         except UnicodeEncodeError:
             raw = json.dumps(body, separators=(",", ":")).encode()  # lone surrogates: escaped
+        except RecursionError:
+            raise ConfigurationError("the request is nested too deeply for JSON; flatten it.") from None
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the request holds a value JSON cannot carry: {_reason(error)}.") from None
         return cls(body, raw[1:], _needs(body, len(raw)))
@@ -75,18 +77,22 @@ class Request:
             return _DEFAULT_MAX_TOKENS
         return max(16, min(_DEFAULT_MAX_TOKENS, target.context_length - self.needs.input_tokens - _TEMPLATE))
 
+    @property
+    def choices(self) -> int:
+        """How many answers are asked for."""
+        n = self.body.get("n")
+        return n if isinstance(n, int) and n > 0 else 1
+
     def bound_for(self, target: Target) -> tuple[int, int]:
         """(input, output) tokens an attempt cannot exceed."""
-        choices = self.body.get("n")
-        outputs = self.max_tokens_for(target) * (choices if isinstance(choices, int) else 1)
-        return input_bound(self.needs.input_bytes), outputs
+        return input_bound(self.needs.input_bytes), self.max_tokens_for(target) * self.choices
 
     def upstream_stream(self, policy: Policy) -> bool:
         """Whether a whole answer is asked for as a stream: a cut is noticed, and no gateway's limit is met."""
         if policy.upstream != "auto":
             return policy.upstream == "stream"
         short = self.needs.max_tokens is not None and self.needs.max_tokens <= _SHORT
-        special = (self.body.get("n") or 1) != 1 or bool(self.body.get("logprobs"))
+        special = self.choices != 1 or bool(self.body.get("logprobs"))
         return not (short or special)
 
     def idle(self, policy: Policy) -> float:
