@@ -1,5 +1,6 @@
 """A simulator for each test, and a client so plain that it can hide nothing."""
 
+import contextlib
 import http.client
 import json
 from collections.abc import Callable, Iterator
@@ -56,6 +57,23 @@ def sim() -> Iterator[Simulator]:
 @pytest.fixture
 def send(sim: Simulator) -> Send:
     """Send one request with `http.client`: method, path, JSON body."""
+    return sender(sim)
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., tuple[Simulator, Send]]]:
+    """Start a simulator with options, and return it with its `send`."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> tuple[Simulator, Send]:
+            simulator = stack.enter_context(Simulator(seed=7, **options))
+            return simulator, sender(simulator)
+
+        yield start
+
+
+def sender(sim: Simulator) -> Send:
+    """Return a function that sends one request with `http.client`: method, path, JSON body."""
 
     def request(method: str, path: str, body: Any = None, *, token: str | None = sim.token, **headers: str) -> Received:
         parts = urlsplit(sim.url)

@@ -30,12 +30,21 @@ def test_the_list_has_the_recorded_shape(send):
 
 def test_rows_have_gaps(sim):
     rows = [row for entry in sim.models for row in entry["providers"]]
-    assert {row["provider"] for row in rows} == {"groq", "cerebras", "novita", "together"}
+    later = {"zai-org", "fireworks-ai", "featherless-ai", "hf-inference", "deepinfra"}
+    assert {row["provider"] for row in rows} == {"groq", "cerebras", "novita", "together"} | later
     for key in ("pricing", "supports_tools", "supports_structured_output", "context_length", "throughput"):
         assert any(key not in row for row in rows), key
     assert {"provider": "together", "status": "live", "is_free": False, "is_model_author": False} in rows
     assert any(row["is_free"] for row in rows)
     assert any(row["status"] == "error" for row in rows)
+
+
+def test_rows_of_fireworks_have_no_price_and_those_of_featherless_have_nothing(sim):
+    rows = [row for entry in sim.models for row in entry["providers"]]
+    assert not any("pricing" in row for row in rows if row["provider"] in ("fireworks-ai", "hf-inference"))
+    bare = {"provider": "featherless-ai", "status": "live", "is_free": False, "is_model_author": False}
+    assert [row for row in rows if row["provider"] == "featherless-ai"] == [bare, bare]
+    assert [row["provider"] for row in rows if row["is_model_author"]] == ["zai-org"]
 
 
 def test_the_first_model_is_at_all_four_providers_with_tools(sim):

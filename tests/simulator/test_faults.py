@@ -3,6 +3,8 @@
 import http.client
 import socket
 import time
+import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -295,6 +297,8 @@ def test_chance_comes_from_the_seed(chat, sim):
         lambda _: Fault.cut_after(-1),
         lambda _: Fault.malformed_event(0),
         lambda _: Fault.status(99),
+        lambda _: Fault.wrong_dimension(0),
+        lambda _: Fault.not_finite("inf"),
         lambda _: Fault.from_json({"name": "nothing"}),
         lambda _: Fault.from_json({"name": "hang", "minutes": 3}),
         lambda _: Fault.from_json({"name": "from_json"}),
@@ -305,8 +309,8 @@ def test_a_fault_that_cannot_be_is_refused(sim, wrong):
         wrong(sim)
 
 
-def test_every_fault_survives_json_and_is_tested_here():
-    source = __import__("pathlib").Path(__file__).read_text()
+def test_every_fault_survives_json_and_is_tested():
+    source = "".join(Path(__file__).with_name(name).read_text() for name in ("test_faults.py", "test_embeddings.py"))
     required = {"slow_headers": {"seconds": 1.0}, "slow_first_token": {"seconds": 1.0}, "cut_after": {"tokens": 1}}
     required |= {"keep_alive_comments": {"seconds": 1.0}, "stall_after": {"tokens": 1, "seconds": 1.0}}
     required |= {"status": {"code": 500}, "malformed_event": {"at": 1}}
@@ -315,3 +319,11 @@ def test_every_fault_survives_json_and_is_tested_here():
         assert Fault.from_json(fault.to_json()) == fault
         assert hash(fault) == hash(Fault.from_json(fault.to_json()))
         assert f"Fault.{name}(" in source
+
+
+def test_a_fault_for_any_provider_is_kept_for_providers(sim: Simulator) -> None:
+    """Listing models or asking the Hub is asking no provider, and uses none of it up."""
+    sim.fail(Simulator.ANY, Fault.rate_limited())
+    for path in ("/v1/models", "/api/models/openai/gpt-oss-120b?expand=inferenceProviderMapping"):
+        with urllib.request.urlopen(sim.url + path) as answer:
+            assert answer.status == 200

@@ -62,3 +62,42 @@ async def test_the_async_client_streams(sim):
     chunks = [chunk async for chunk in stream]
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "1 2 3 4 5"
     await client.close()
+
+
+@pytest.fixture
+def pointed(sim, monkeypatch):
+    """Point the whole client here: the Hub, and the router's per-provider paths."""
+    from huggingface_hub.inference import _providers
+
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", sim.url)
+    monkeypatch.setattr("huggingface_hub.constants.INFERENCE_PROXY_TEMPLATE", f"{sim.url}/{{provider}}")
+    for task in ("feature-extraction", "sentence-similarity"):
+        monkeypatch.setattr(_providers.PROVIDERS["hf-inference"][task], "base_url", f"{sim.url}/hf-inference")
+    _providers.hf_inference._check_supported_task.cache_clear()
+    yield
+    _providers.hf_inference._check_supported_task.cache_clear()
+
+
+@pytest.mark.usefixtures("pointed")
+@pytest.mark.parametrize(
+    ("provider", "model", "shape"),
+    [
+        ("hf-inference", "sentence-transformers/all-MiniLM-L6-v2", (384,)),
+        ("hf-inference", "BAAI/bge-small-en-v1.5", (1, 384)),
+        ("hf-inference", "facebook/bart-base", (1, 4, 768)),
+        ("scaleway", "Qwen/Qwen3-Embedding-8B", (1, 4096)),
+    ],
+)
+def test_the_client_embeds_by_the_hubs_mapping(sim, provider, model, shape):
+    pytest.importorskip("numpy")
+    with hub.InferenceClient(provider=provider, api_key=sim.token, timeout=10) as client:
+        assert client.feature_extraction("some text", model=model).shape == shape
+    assert any(exchange.path == f"/api/models/{model}" for exchange in sim.exchanges)
+
+
+@pytest.mark.usefixtures("pointed")
+def test_the_client_compares_sentences(sim):
+    with hub.InferenceClient(provider="hf-inference", api_key=sim.token, timeout=10) as client:
+        model = "sentence-transformers/all-MiniLM-L6-v2"
+        near, far = client.sentence_similarity("I am happy", other_sentences=["so happy", "it rains"], model=model)
+    assert near > far

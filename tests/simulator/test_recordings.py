@@ -1,14 +1,18 @@
-"""The shapes are those of real traffic. Needs a folder of recordings, named by HFROUTER_RECORDINGS."""
+"""The shapes are those of real traffic. Needs the folder of recordings, which lies beside the repository."""
 
 import json
-import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-FOLDER = Path(os.environ.get("HFROUTER_RECORDINGS", "/nonexistent"))
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="HFROUTER_RECORDINGS names no folder of recordings")
+from hfrouter.simulator import Fault, Simulator
+
+FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "recordings"
+pytestmark = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="there is no folder shared/recordings beside the repository"
+)
 
 
 def shape(value: Any) -> Any:
@@ -92,3 +96,133 @@ def test_cerebras_tool_calls_have_the_same_shape(chat):
     assert shape(answer.json) == shape(recorded)
     theirs, ours = (body["choices"][0]["message"]["tool_calls"][0]["function"] for body in (recorded, answer.json))
     assert ours == theirs
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Get weather information for a location",
+        "parameters": {
+            "type": "object",
+            "properties": {"location": {"type": "string", "description": "the city"}},
+            "required": ["location"],
+        },
+    },
+}
+ZAI = "zai-org/GLM-4.7:zai-org"
+
+
+def answers(pattern: str) -> list[tuple[int, dict[str, str], str]]:
+    """Return status, headers and body of what the router answered in YAML cassettes."""
+    yaml = pytest.importorskip("yaml")
+    found = []
+    for path in sorted(FOLDER.glob(pattern)):
+        for each in yaml.safe_load(path.read_text())["interactions"]:
+            if each["request"]["uri"].startswith("https://router.huggingface.co/"):
+                response = each["response"]
+                headers = {name.lower(): values[0] for name, values in response["headers"].items()}
+                found.append((response["status"]["code"], headers, response["body"]["string"]))
+    assert found
+    return found
+
+
+def parsed(stream: str) -> list[Any]:
+    data = [line[6:] for line in stream.splitlines() if line.startswith("data: {")]
+    return [json.loads(line) for line in data]
+
+
+def test_zai_bodies_and_chunks_have_the_same_shape(chat):
+    pattern = "router-auto-2025-2026/2025-10-23*glm-4.6__simple"
+    assert shape(chat(ZAI).json) in shapes(bodies(f"{pattern}.yaml", "body: '"))
+    recorded = shapes(bodies("router-auto-2025-2026/2025-10-23*glm-4.6__*_streaming.yaml", "data: "))
+    assert set(shapes(chat(ZAI, stream=True).events)) <= set(recorded)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_zai_tool_calls_have_the_same_shape(chat, stream):
+    pattern = f"router-auto-2025-2026/2025-10-23*glm-4.6__tool{'_streaming' if stream else ''}.yaml"
+    recorded = shapes(bodies(pattern, "data: " if stream else "body: '"))
+    answer = chat(ZAI, "What's the weather in Florence,Italy?", tools=[WEATHER], stream=stream)
+    assert set(shapes(answer.events if stream else [answer.json])) <= set(recorded)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"), [("fireworks-ai", "Qwen/Qwen3-8B"), ("hf-inference", "HuggingFaceTB/SmolLM3-3B")]
+)
+def test_pinned_bodies_chunks_and_headers_have_the_same_shape(chat, provider, model):
+    ((_, headers, body), *_) = answers(f"pinned-providers-2025/2025-02-14*no_stream*{provider},*")
+    ours = chat(f"{model}:{provider}")
+    assert shape(ours.json) == shape(json.loads(body))
+    own = [name for name in headers if name.startswith(("fireworks-", "x-compute-", "x-sha", "x-ratelimit-"))]
+    assert own
+    assert set(own) - set(ours.headers) <= {"fireworks-speculation-generated-tokens"}
+    ((_, headers, stream), *_) = answers(f"pinned-providers-2025/2025-02-14*with_stream*{provider},*")
+    streamed = chat(f"{model}:{provider}", stream=True)
+    assert shapes(streamed.events) == shapes(parsed(stream))
+    assert streamed.headers["content-type"] == headers["content-type"]
+    assert streamed.done
+
+
+def test_a_422_of_hf_inference_reads_the_same(chat, send):
+    ((status, headers, text), *_) = answers("hf-inference-2025/2025-02-05*unprocessable*")
+    answer = chat("HuggingFaceTB/SmolLM3-3B", [])  # not the one that was recorded
+    assert answer.status == status
+    body = {"model": "HuggingFaceTB/SmolLM3-3B", "messages": "please output 'Observation'"}
+    answer = send("POST", "/v1/chat/completions", body)
+    assert answer.headers["content-type"] == headers["content-type"]
+    assert re.sub(r"\d+$", "", answer.raw.decode()) == re.sub(r"\d+$", "", text)
+
+
+def test_feature_extraction_and_similarity_nest_the_same(send):
+    def depth(value: Any) -> int:
+        return 1 + depth(value[0]) if isinstance(value, list) else 0
+
+    served = "/hf-inference/models/{}/pipeline/{}"
+    for status, headers, text in answers("hf-inference-2025/2025-03-21*feature_extraction*"):
+        body = {"inputs": "Hi, who are you?"}
+        answer = send("POST", served.format("facebook/bart-base", "feature-extraction"), body)
+        assert (answer.status, depth(answer.json)) == (status, depth(json.loads(text)))
+        assert len(answer.json[0][0]) == len(json.loads(text)[0][0])
+        missing = {name for name in headers if name.startswith(("x-compute-t", "x-sha", "x-inference"))}
+        assert missing <= set(answer.headers)
+    similar = {"inputs": {"source_sentence": "I am happy", "sentences": ["happy", "glad", "sad"]}}
+    ((_, _, text), *_) = answers("hf-inference-2025/2025-03-21*async_sentence*")
+    answer = send("POST", served.format("sentence-transformers/all-MiniLM-L6-v2", "sentence-similarity"), similar)
+    assert shape(answer.json) == shape(json.loads(text))
+    assert len(answer.json) == len(json.loads(text))
+
+
+def test_a_model_that_is_loading_says_so_in_the_same_words(send, sim):
+    loading = [
+        (status, text) for status, _, text in answers("hf-inference-2025/2025-02-05*with_transf*") if status == 503
+    ]
+    sim.fail("hf-inference", Fault.loading(22.307266235351562))
+    answer = send("POST", "/hf-inference/models/facebook/bart-base/pipeline/feature-extraction", {"inputs": "a"})
+    assert (answer.status, answer.raw.decode()) == loading[0]
+
+
+def test_billing_and_mapping_have_the_same_keys(send, chat):
+    facts = json.loads((FOLDER / "facts/billing.json").read_text())
+    chat("openai/gpt-oss-20b:groq")
+    usage = send("GET", "/api/settings/billing/usage-v2").json["usage"]
+    recorded = facts["usage_v2"]["response"]["usage"]
+    assert set(recorded["inferenceProviders"]) <= set(usage["inferenceProviders"])
+    assert set(recorded["jobs"]) == set(usage["jobs"])
+    recorded = json.loads((FOLDER / "catalogue/inferenceProviderMapping.json").read_text())["dict_form"]
+    ours = send("GET", "/api/models/Qwen/Qwen3-8B?expand=inferenceProviderMapping").json
+    assert shape(ours["inferenceProviderMapping"]["featherless-ai"]) == shape(
+        recorded["inferenceProviderMapping"]["featherless-ai"]
+    )
+    assert list(ours) == list(recorded)
+
+
+def test_whoami_has_the_recorded_keys(send):
+    recorded = json.loads((FOLDER / "router-auto-2026-10/02-whoami-key-test.json").read_text())["response"]
+    answer = send("GET", "/api/whoami-v2", token=Simulator.FINE_GRAINED_TOKEN)
+
+    def keys(value: Any) -> Any:
+        return {name: keys(item) for name, item in value.items()} if isinstance(value, dict) else None
+
+    assert keys(answer.json) == keys(recorded["bodySummary"])
+    assert {"ratelimit", "ratelimit-policy", "etag"} <= set(answer.headers)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hfrouter.simulator import Simulator
+from hfrouter.simulator import Fault, Simulator
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,10 @@ def test_a_body_above_32_mb_is_413(send, sim):
         ("/cerebras/v1/chat/completions", "zai-glm-4.6", "cerebras"),
         ("/novita/v3/openai/chat/completions", "openai/gpt-oss-120b", "novita"),
         ("/together/v1/chat/completions", "deepseek-ai/DeepSeek-R1", "together"),
+        ("/zai-org/api/paas/v4/chat/completions", "glm-4.7", "zai-org"),
+        ("/fireworks-ai/inference/v1/chat/completions", "accounts/fireworks/models/qwen3-8b", "fireworks-ai"),
+        ("/featherless-ai/v1/chat/completions", "Qwen/Qwen3-8B", "featherless-ai"),
+        ("/deepinfra/v1/openai/chat/completions", "deepseek-ai/DeepSeek-V4-Pro", "deepinfra"),
     ],
 )
 def test_the_pinned_path_takes_the_providers_own_id(send, path, model, provider):
@@ -102,6 +106,48 @@ def test_the_pinned_path_takes_the_providers_own_id(send, path, model, provider)
     assert (answer.status, answer.headers["x-inference-provider"]) == (200, provider)
     other = send("POST", path, {**body, "model": "nobody/knows"})
     assert (other.status, other.json) == (400, {"error": f"Model not supported by provider {provider}"})
+
+
+def test_the_pinned_path_of_hf_inference_names_the_model(send):
+    path, body = "/hf-inference/models/{}/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}
+    for named in ({}, {"model": "tgi"}, {"model": "dummy"}):
+        answer = send("POST", path.format("HuggingFaceTB/SmolLM3-3B"), {**body, **named})
+        assert (answer.status, answer.json["model"]) == (200, "HuggingFaceTB/SmolLM3-3B")
+    other = send("POST", path.format("openai/gpt-oss-20b"), body)
+    assert (other.status, other.json) == (400, {"error": "Model not supported by provider hf-inference"})
+    assert send("POST", path.format("HuggingFaceTB/SmolLM3-3B"), b"{").status == 400
+    assert send("POST", "/hf-inference/v1/chat/completions", body).status == 404
+
+
+def test_the_hub_knows_models_of_both_kinds(send, sim):
+    def ask(model: str, query: str = "?expand[]=inferenceProviderMapping"):
+        return send("GET", f"/api/models/{model}{query}", token=None)
+
+    e5 = ask("intfloat/multilingual-e5-large").json["inferenceProviderMapping"]
+    assert list(e5) == ["hf-inference", "together", "deepinfra"]
+    assert e5["together"] == {
+        "status": "live",
+        "providerId": "intfloat/multilingual-e5-large-instruct",
+        "task": "feature-extraction",
+        "isModelAuthor": False,
+    }
+    mini = ask("sentence-transformers/all-MiniLM-L6-v2").json["inferenceProviderMapping"]
+    assert mini["hf-inference"]["task"] == "sentence-similarity"
+    glm = ask("zai-org/GLM-4.7").json["inferenceProviderMapping"]
+    assert glm["zai-org"] == {
+        "status": "live",
+        "providerId": "glm-4.7",
+        "task": "conversational",
+        "isModelAuthor": True,
+    }
+    assert glm["fireworks-ai"]["providerId"] == "accounts/fireworks/models/glm-4p7"
+    assert "inferenceProviderMapping" not in ask("zai-org/GLM-4.7", "").json
+    assert ask("zai-org/GLM-4.7", "?expand=inference").json["inference"] == "warm"
+    missing = ask("acme/nothing")
+    assert (missing.status, missing.json) == (404, {"error": "Repository not found"})
+    assert send("GET", "/api/models/zai-org/GLM-4.7", token=Simulator.BAD_TOKEN).status == 401
+    sim.fail(Simulator.HUB, Fault.status(503))
+    assert [ask("zai-org/GLM-4.7").status for _ in range(2)] == [503, 200]
 
 
 def test_the_hub_endpoints_help_clients_that_are_pointed_here(send):

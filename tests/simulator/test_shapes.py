@@ -1,9 +1,12 @@
 """Each provider writes its answers the way it was recorded."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
+
+from hfrouter.simulator import Fault
 
 WEATHER = {
     "type": "function",
@@ -187,6 +190,145 @@ class TestTogether:
         assert (answer.status, answer.headers["retry-after"]) == (500, "1")
         assert answer.json["error"]["message"] == "Internal server error"
         assert chat("openai/gpt-oss-20b:groq", messages, tools=[WEATHER]).status == 400
+
+
+class TestZai:
+    MODEL = "zai-org/GLM-4.7:zai-org"
+
+    def test_a_body_has_its_keys_in_alphabetical_order_and_no_object(self, chat):
+        body = chat(self.MODEL).json
+        assert list(body) == ["choices", "created", "id", "model", "request_id", "usage"]
+        assert re.fullmatch(r"20\d{12}[0-9a-f]{16}", body["id"])
+        assert body["id"] == body["request_id"]
+        assert body["model"] == "glm-4.7"
+        message = body["choices"][0]["message"]
+        assert list(message) == ["content", "reasoning_content", "role"]
+        assert message["content"] == "\n2 + 3 = 5"
+
+    def test_a_stream_repeats_the_role_and_tells_usage_at_the_end_unasked(self, chat):
+        answer = chat(self.MODEL, stream=True)
+        assert all("object" not in event for event in answer.events)
+        assert {delta["role"] for delta in deltas(answer)} == {"assistant"}
+        assert all("finish_reason" not in event["choices"][0] for event in answer.events[:-1])
+        assert answer.events[-1]["usage"]["prompt_tokens_details"] == {"cached_tokens": 0}
+        assert answer.done
+        assert answer.headers["content-type"] == "text/event-stream;charset=UTF-8"
+        assert answer.text == "\n2 + 3 = 5"
+
+    def test_calls_have_negative_ids_that_count_up(self, chat):
+        message = chat(self.MODEL, ASK, tools=[WEATHER]).json["choices"][0]["message"]
+        assert "content" not in message
+        first, second = (int(call["id"].removeprefix("call_")) for call in message["tool_calls"])
+        assert first < 0
+        assert second == first + 1
+        streamed = chat(self.MODEL, ASK, tools=[WEATHER], stream=True)
+        calls = [delta["tool_calls"] for delta in deltas(streamed) if "tool_calls" in delta]
+        assert [[call["index"] for call in chunk] for chunk in calls] == [[0], [1]]
+
+    def test_a_prefix_seen_before_is_cached(self, chat):
+        system = {"role": "system", "content": "Be brief and to the point."}
+        chat(self.MODEL, [system, {"role": "user", "content": "What is 1 + 1?"}])
+        usage = chat(self.MODEL, [system, {"role": "user", "content": "What is 2 + 2?"}]).json["usage"]
+        assert 0 < usage["prompt_tokens_details"]["cached_tokens"] < usage["prompt_tokens"]
+
+    def test_errors_have_numbers(self, chat, sim):
+        sim.fail("zai-org", Fault.rate_limited(), Fault.context_length())
+        assert chat(self.MODEL).json["error"]["code"] == "1302"
+        assert chat(self.MODEL).json["error"]["code"] == "1261"
+
+
+class TestFireworks:
+    MODEL = "zai-org/GLM-4.7:fireworks-ai"
+
+    def test_a_body_and_its_headers(self, chat):
+        answer = chat(self.MODEL)
+        assert re.fullmatch(UUID, answer.json["id"])
+        assert answer.headers["x-request-id"] == answer.json["id"]
+        assert answer.json["model"] == "accounts/fireworks/models/glm-4p7"
+        assert list(answer.json["choices"][0]) == ["index", "message", "finish_reason"]
+        assert list(answer.json["usage"]) == ["prompt_tokens", "total_tokens", "completion_tokens"]
+        assert answer.headers["fireworks-prompt-tokens"] == str(answer.json["usage"]["prompt_tokens"])
+        assert '"max_tokens": 2048' in answer.headers["fireworks-sampling-options"]
+        assert '"max_tokens": 20,' in chat(self.MODEL, max_tokens=20).headers["fireworks-sampling-options"]
+
+    def test_without_a_limit_an_answer_ends_after_2048_tokens(self, chat):
+        body = chat(self.MODEL, "Count from 1 to 3000").json
+        assert (body["choices"][0]["finish_reason"], body["usage"]["completion_tokens"]) == ("length", 2048)
+        assert chat(self.MODEL, "Count from 1 to 3000", max_tokens=4000).json["usage"]["completion_tokens"] > 2048
+
+    def test_a_stream(self, chat):
+        answer = chat(self.MODEL, stream=True)
+        assert answer.events[0]["choices"][0]["delta"] == {"role": "assistant"}
+        assert [event["usage"] for event in answer.events[:-1]] == [None] * (len(answer.events) - 1)
+        assert answer.events[-1]["usage"]["total_tokens"] > 0
+        assert answer.done
+
+    def test_no_price_is_no_cost(self, chat, sim):
+        chat(self.MODEL)
+        assert sim.bill()[0].cost is None
+
+
+class TestFeatherless:
+    def test_a_body_is_plain_and_counts_cached_tokens_flat(self, chat):
+        body = chat("Qwen/Qwen3-8B:featherless-ai").json
+        assert body["model"] == "Qwen/Qwen3-8B"
+        assert list(body["usage"]) == ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]
+
+
+class TestHFInference:
+    MODEL = "HuggingFaceTB/SmolLM3-3B"
+
+    def test_a_body_has_no_id_and_costs_its_computing_time(self, chat, sim):
+        answer = chat(self.MODEL)
+        assert list(answer.json) == ["object", "id", "created", "model", "system_fingerprint", "choices", "usage"]
+        assert answer.json["id"] == ""
+        assert sim.bill()[0].cost == Decimal(answer.headers["x-compute-time"]) * Decimal("0.00012")
+
+    def test_a_stream_tells_usage_only_when_asked_and_no_time(self, chat):
+        plain = chat(self.MODEL, stream=True)
+        assert all(event["usage"] is None for event in plain.events)
+        assert {delta["role"] for delta in deltas(plain)} == {"assistant"}
+        assert "x-compute-time" not in plain.headers
+        assert plain.done
+        asked = chat(self.MODEL, stream=True, stream_options={"include_usage": True})
+        assert (asked.events[-1]["choices"], asked.events[-1]["usage"]["total_tokens"] > 0) == ([], True)
+
+    def test_messages_that_are_no_list_are_422_in_plain_text(self, send):
+        raw = b'{"model":"HuggingFaceTB/SmolLM3-3B","messages":"Ol\xc3\xa1","stream":false}'
+        answer = send("POST", "/v1/chat/completions", raw)
+        assert (answer.status, answer.headers["content-type"]) == (422, "text/plain; charset=utf-8")
+        assert answer.raw.decode() == (
+            'Failed to deserialize the JSON body into the target type: messages: invalid type: string "Olá", '
+            "expected a sequence at line 1 column 53"
+        )
+
+    def test_other_errors_are_tgis(self, chat, sim):
+        answer = chat(self.MODEL, max_tokens=0)
+        assert (answer.status, answer.json["error_type"]) == (422, "validation")
+        assert answer.json["error"].startswith("Input validation error: ")
+        sim.fail("hf-inference", Fault.rate_limited(), Fault.context_length(), Fault.status(500))
+        assert [chat(self.MODEL).json["error_type"] for _ in range(3)] == ["overloaded", "validation", "generation"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "zai-org/GLM-4.7:zai-org",
+        "zai-org/GLM-4.7:fireworks-ai",
+        "HuggingFaceTB/SmolLM3-3B",
+        "Qwen/Qwen3-8B:featherless-ai",
+    ],
+)
+def test_later_personalities_count_choices_and_tokens_alike_streamed_or_not(chat, sim, model):
+    one, three = chat(model).json, chat(model, n=3).json
+    assert three["usage"]["completion_tokens"] == 3 * one["usage"]["completion_tokens"]
+    streamed = chat(model, n=3, stream=True)
+    finished = [c["index"] for e in streamed.events for c in e["choices"] if c.get("finish_reason") == "stop"]
+    assert finished == [0, 1, 2]
+    called = chat(model, ASK, tools=[WEATHER], stream=True)
+    arguments = [c["function"]["arguments"] for delta in deltas(called) for c in delta.get("tool_calls", ())]
+    assert "Paris" in "".join(arguments)
+    assert sim.bill()[1].completion_tokens == sim.bill()[2].completion_tokens
 
 
 @pytest.mark.parametrize("provider", ["groq", "cerebras", "novita", "together"])

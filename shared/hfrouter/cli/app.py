@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import hfrouter
+from hfrouter.cli.simulate import simulate
 
 app = typer.Typer(
     help="One Hugging Face token, every open model: routing, fallback and exact cost.",
@@ -21,6 +22,9 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
     if version:
         typer.echo(hfrouter.__version__)
         raise typer.Exit
+
+
+app.command()(simulate)
 
 
 @app.command()

@@ -6,7 +6,6 @@ from typing import Any
 
 Row = dict[str, Any]
 
-PROVIDERS = ("groq", "cerebras", "novita", "together")
 POLICIES = ("fastest", "cheapest", "preferred")
 
 
@@ -15,6 +14,8 @@ def _row(
     price: tuple[float, float] | None = None,
     context: int | None = None,
     speed: tuple[float, float] | None = None,
+    *,
+    author: bool = False,
     **more: Any,
 ) -> Row:
     """Build one provider row with the keys in the recorded order; speed is (first token ms, tokens/s)."""
@@ -27,7 +28,7 @@ def _row(
     row.update({key: value for key, value in more.items() if value is not None})
     if speed is not None:
         row["first_token_latency_ms"], row["throughput"] = speed
-    row["is_model_author"] = False
+    row["is_model_author"] = author
     return row
 
 
@@ -47,8 +48,9 @@ def _model(model: str, created: int, *rows: Row, inputs: tuple[str, ...] = ("tex
 
 
 # Prices in USD per million tokens. Recorded: gpt-oss-20b groq and novita (2026-10-04); gpt-oss-120b groq and cerebras,
-# Llama-3.3 groq (daily catalogue of 2026-08); Qwen3-Coder cerebras, Kimi-K2 groq, GLM-4.6, R1 novita (curated list of
-# 2026-07). The others are made up in the same order of size, so that `:cheapest` and `:fastest` differ.
+# Llama-3.3 groq, GLM-4.7 cerebras (daily catalogue of 2026-08); Qwen3-Coder cerebras, Kimi-K2 groq, GLM-4.6, GLM-4.7
+# zai-org, R1 novita (curated list of 2026-07); DeepSeek-V4-Pro, all of it (documentation of 2026-08). The others are
+# made up in the same order of size, so that `:cheapest` and `:fastest` differ.
 _CATALOGUE: tuple[Row, ...] = (
     _model(
         "openai/gpt-oss-120b",
@@ -104,6 +106,29 @@ _CATALOGUE: tuple[Row, ...] = (
         _row("novita", (0.1, 0.5), None, None, **_able()),
         inputs=("text", "image"),
     ),
+    _model(
+        "zai-org/GLM-4.7",
+        1766361600,
+        _row("zai-org", (0.6, 2.2), 204800, (822.5, 71.20411930045218), **_able(), author=True),
+        _row("cerebras", (2.25, 2.75), 131072, (294.2, 1020.3380021907425), **_able()),
+        _row("fireworks-ai", None, 202752, (610.9, 92.44128830077519), **_able()),
+    ),
+    _model(
+        "deepseek-ai/DeepSeek-V4-Pro",
+        1776837885,
+        _row("novita", (1.69, 3.38), 1048576, (1490, 24.69124008437934), **_able(structured=False)),
+        _row("together", (2.1, 4.4), 512000, (611, 40.13113557470821), **_able()),
+        _row("fireworks-ai", None, 1048576, (588.4, 45.42948747753918), **_able()),
+        _row("featherless-ai"),
+        _row("deepinfra", (1.74, 3.48), 65536, (525.8, 34.615908579189465), **_able()),
+    ),
+    _model(
+        "Qwen/Qwen3-8B",
+        1745712000,
+        _row("featherless-ai"),
+        _row("fireworks-ai", None, 40960, (377.2, 128.90214411003172), supports_tools=True),
+    ),
+    _model("HuggingFaceTB/SmolLM3-3B", 1751932800, _row("hf-inference", None, 65536, (402.1, 61.93208814450291))),
 )
 
 

@@ -1,11 +1,12 @@
 """Chat completions: the router's choice of a provider, and what that provider makes of the request."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 
-from hfrouter.simulator import misbehaviour, personality, refusal
+from hfrouter.simulator import gate, misbehaviour, personality, refusal
 from hfrouter.simulator.answer import compose
 from hfrouter.simulator.catalogue import Row
 from hfrouter.simulator.connection import Connection
@@ -41,17 +42,16 @@ class Chat:
         """`POST /{provider}/...`: the provider's own path and its own model id."""
         arrival = await Arrival.read(request, self._state)
         name, path = request.path_params["provider"], request.path_params["path"]
-        speaker = personality.of(name)
-        catalogue = self._state.catalogue
-        if name not in catalogue.providers or f"/{path}" != speaker.pinned_path:
+        speaker, catalogue = personality.of(name), self._state.catalogue
+        own = speaker.pinned_model(f"/{path}", arrival.body)
+        if name not in catalogue.providers or own is None:
             return arrival.refuse(refusal.not_found())
         try:
             authorize(request)
-            own = arrival.body.get("model") if isinstance(arrival.body, dict) else None
             for entry in catalogue.entries:
                 row = catalogue.row(entry["id"], name)
                 if row is not None and own in (speaker.model_name(entry["id"]), entry["id"]):
-                    return self._served(arrival, str(own), entry["id"], row)
+                    return self._served(arrival, own, entry["id"], row)
             raise RefusedError(refusal.provider_lacks_model(name))
         except RefusedError as error:
             return arrival.refuse(error.refusal)
@@ -71,31 +71,44 @@ class Chat:
         return asked, model, suffix
 
     def _served(self, arrival: Arrival, asked: str, model: str, row: Row) -> Reply:
-        """Let the provider of a catalogue row answer, with the fault that is scripted for it."""
+        """Let the provider of a catalogue row answer; what it refuses carries its name."""
+        try:
+            return self._answered(arrival, asked, model, row)
+        except RefusedError as error:
+            return arrival.refuse(error.refusal, row["provider"])
+
+    def _answered(self, arrival: Arrival, asked: str, model: str, row: Row) -> Reply:
+        """Answer with the fault that is scripted for the provider."""
         provider, body = row["provider"], arrival.body
+        if not isinstance(body, dict):
+            raise RefusedError(refusal.bad_request("The request body is not a JSON object."))
         speaker = personality.of(provider)
-        fault = self._state.scripts.next(provider, model)
-        arrival.note(model=model, provider=provider, streamed=bool(body.get("stream")), fault=fault and fault.name)
+        arrival.note(model=model, provider=provider, streamed=bool(body.get("stream")))
+        fault = gate.money_then_fault(self._state, arrival, provider, model)
         if fault is not None:
             if (answer := misbehaviour.refuse(fault, speaker, model, asked, body, row)) is not None:
                 return arrival.refuse(answer, provider)
             if fault.name in ("hang", "reset"):
                 return arrival.silence(fault)
+        loading = gate.supply(self._state, speaker, model)
         try:
             chat = parse(body, lacks_arguments=speaker.lacks_arguments)
-            _check_ability(chat, row, speaker)
         except RefusedError as error:
-            return arrival.refuse(error.refusal, provider)
+            raise RefusedError(speaker.invalid(error.refusal, body, arrival.raw or b"")) from None
+        _check_ability(chat, row, speaker)
+        if chat.max_tokens is None:
+            chat = replace(chat, max_tokens=speaker.default_max_tokens)
         generation = self._generation(arrival.number, chat, speaker, model)
         headers = arrival.headers(provider) | speaker.headers(generation)
         price = Price.of(row)
 
         def note(**changes: Any) -> None:
             if "usage" in changes:
-                changes["cost"] = price.cost(changes["usage"]) if price else None
+                changes["cost"] = speaker.cost(price, changes["usage"])
             arrival.note(**changes)
 
         async def write(connection: Connection) -> None:
+            await connection.wait(loading)
             pace = self._state.pace(provider)
             delivery = Delivery(connection, speaker, generation, headers, fault, pace, note)
             await (delivery.stream() if chat.stream else delivery.unary())
@@ -119,6 +132,8 @@ class Chat:
             created=int(time.time()),
             seed=chat.seed,
             salt=f"{self._state.seed}:{number}",
+            max_tokens=chat.max_tokens,
+            streamed=chat.stream,
         )
 
 

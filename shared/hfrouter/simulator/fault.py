@@ -240,6 +240,25 @@ class Fault:
         """Every chunk carries the usage so far, as novita's did in 2025."""
         return cls("running_usage")
 
+    # --- embeddings only; a chat answer is healthy with them -------------------------------------------------------
+
+    @classmethod
+    def wrong_dimension(cls, dimensions: int | None = None) -> Self:
+        """Vectors of another length: `dimensions`, or half of what the model has."""
+        _check(dimensions is None or dimensions >= 1, "dimensions is at least 1.")
+        return cls("wrong_dimension", {} if dimensions is None else {"dimensions": dimensions})
+
+    @classmethod
+    def not_finite(cls, written: Literal["NaN", "null"] = "NaN") -> Self:
+        """The first vector has a number that is none: `NaN`, as Python writes it, or `null`, as Rust does."""
+        _check(written in ("NaN", "null"), "written is 'NaN' or 'null'.")
+        return cls("not_finite", {"written": written})
+
+    @classmethod
+    def missing_vector(cls) -> Self:
+        """One vector fewer than there were texts."""
+        return cls("missing_vector")
+
 
 NAMES: tuple[str, ...] = tuple(
     name for name, value in vars(Fault).items() if isinstance(value, classmethod) and name != "from_json"

@@ -33,6 +33,7 @@ class Exchange:
         finished: The whole answer was written.
         closed_by_client: The client disconnected before the end.
         closed_at: `time.monotonic()` when that was noticed.
+        at: Unix time of the arrival.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Exchange:
     finished: bool = False
     closed_by_client: bool = False
     closed_at: float | None = None
+    at: float = 0.0
 
     @property
     def billed(self) -> bool:
@@ -150,7 +152,9 @@ class Log:
         with self._lock:
             number = self._next
             self._next += 1
-            self._exchanges[number] = Exchange(number, time.monotonic(), method, path, query, headers, body, raw)
+            self._exchanges[number] = Exchange(
+                number, time.monotonic(), method, path, query, headers, body, raw, at=time.time()
+            )
         return number
 
     def update(self, number: int, **changes: Any) -> None:

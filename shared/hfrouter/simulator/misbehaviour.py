@@ -57,8 +57,7 @@ def _of_provider(fault: Fault, personality: Personality, model: str, body: Any, 
                 return None
             return Refusal(400, personality.error("The last message must not be of the assistant.", 400), router=False)
         case "loading":
-            loading = {"error": f"Model {model} is currently loading", "estimated_time": options["estimated_time"]}
-            return Refusal(503, loading, router=False)
+            return refusal.loading(model, options["estimated_time"])
         case "status":
             return _status(fault, personality)
         case "error_body_200":

@@ -1,14 +1,13 @@
 """The catalogue endpoints, and the two of the Hub that clients ask beside them."""
 
-from typing import Any
-
 from starlette.requests import Request
 
-from hfrouter.simulator import misbehaviour, personality, refusal
+from hfrouter.simulator import hub, misbehaviour, refusal
 from hfrouter.simulator.personality import Personality
 from hfrouter.simulator.refusal import Refusal, RefusedError
-from hfrouter.simulator.reply import Arrival, Reply, authorize
-from hfrouter.simulator.state import CATALOGUE, State
+from hfrouter.simulator.reply import FINE_GRAINED_TOKEN, Arrival, Reply, authorize
+from hfrouter.simulator.script import CATALOGUE, HUB
+from hfrouter.simulator.state import State
 
 
 class Offers:
@@ -20,10 +19,8 @@ class Offers:
     async def models(self, request: Request) -> Reply:
         """`GET /v1/models` and `GET /v1/models/{org}/{model}`."""
         arrival = await Arrival.read(request, self._state)
-        if (fault := self._state.scripts.next(CATALOGUE, "")) is not None:
-            arrival.note(fault=fault.name)
-            answer = misbehaviour.refuse(fault, Personality(CATALOGUE), "", "", None, {})
-            return arrival.silence(fault) if answer is None else arrival.refuse(answer)
+        if (reply := self._failing(arrival, CATALOGUE)) is not None:
+            return reply
         known = request.headers.get("if-none-match")
         if not request.path_params:
             return arrival.json({"object": "list", "data": self._state.catalogue.entries}, known)
@@ -34,34 +31,45 @@ class Offers:
         return arrival.json(entry, known)
 
     async def mapping(self, request: Request) -> Reply:
-        """`GET /api/models/{org}/{model}`: the Hub's provider mapping, for clients that `HF_ENDPOINT` points here."""
+        """`GET /api/models/{org}/{model}`: what the Hub knows of a model, its providers when they are asked for."""
         arrival = await Arrival.read(request, self._state)
+        if (reply := self._failing(arrival, HUB)) is not None:
+            return reply
+        if "authorization" in request.headers:
+            try:
+                authorize(request)
+            except RefusedError as error:
+                return arrival.refuse(error.refusal)
         model = _model(request)
-        entry = self._state.catalogue.get(model)
-        if entry is None:
-            return arrival.refuse(Refusal(404, {"error": "Repository not found"}))
-        mapping = {
-            row["provider"]: {
-                "status": row.get("status", "live"),
-                "providerId": personality.of(row["provider"]).model_name(model),
-                "task": "conversational",
-                "isModelAuthor": bool(row.get("is_model_author")),
-            }
-            for row in entry["providers"]
-        }
-        return arrival.json({"_id": "0" * 24, "id": model, "inferenceProviderMapping": mapping})
+        entry, embedding = self._state.catalogue.get(model), self._state.embeddings.get(model)
+        if entry is None and embedding is None:
+            return arrival.refuse(refusal.repository_not_found())
+        wanted = {*request.query_params.getlist("expand"), *request.query_params.getlist("expand[]")}
+        answer = hub.model(model, embedding, whole=not wanted)
+        if "inference" in wanted:
+            answer["inference"] = "warm"
+        if "inferenceProviderMapping" in wanted:
+            answer["inferenceProviderMapping"] = hub.chat_mapping(entry) if entry else hub.embedding_mapping(embedding)
+        return arrival.json(answer, hub=True)
 
     async def whoami(self, request: Request) -> Reply:
-        """`GET /api/whoami-v2`: the free test of a token."""
+        """`GET /api/whoami-v2`: the free test of a token; a fine-grained one is told less."""
         arrival = await Arrival.read(request, self._state)
+        if (reply := self._failing(arrival, HUB)) is not None:
+            return reply
         try:
-            authorize(request)
+            token = authorize(request)
         except RefusedError as error:
             return arrival.refuse(error.refusal)
-        token = {"displayName": "simulated", "role": "read", "createdAt": "2026-01-01T00:00:00.000Z"}
-        user: dict[str, Any] = {"type": "user", "id": "0" * 24, "name": "simulated", "fullname": "Simulated User"}
-        auth = {"type": "access_token", "accessToken": token}
-        return arrival.json({**user, "isPro": False, "avatarUrl": "", "orgs": [], "auth": auth})
+        return arrival.json(hub.fine_grained() if token == FINE_GRAINED_TOKEN else hub.user(), hub=True)
+
+    def _failing(self, arrival: Arrival, what: str) -> Reply | None:
+        """Return the answer of the fault that is scripted for the catalogue or the Hub, if there is one."""
+        if (fault := self._state.scripts.next(what, "")) is None:
+            return None
+        arrival.note(fault=fault.name)
+        answer = misbehaviour.refuse(fault, Personality(what), "", "", None, {})
+        return arrival.silence(fault) if answer is None else arrival.refuse(answer)
 
     async def unknown(self, request: Request) -> Reply:
         """Answer any other path: 404 in plain text, `/v1/embeddings` included."""

@@ -23,6 +23,8 @@ _ROUTER_HEADERS = {
     "x-powered-by": "huggingface-moon",
     "x-robots-tag": "none",
 }
+HUB_HEADERS = {"ratelimit": '"api";r=999;t=40', "ratelimit-policy": '"fixed window";"api";q=1000;w=300'}
+"""What the Hub's own answers carry besides, recorded 2026-10-04."""
 _JSON = "application/json; charset=utf-8"
 
 
@@ -137,12 +139,9 @@ def spending_limit() -> Refusal:
     return Refusal(403, {"error": "You have exceeded your monthly spending limit for Inference Providers."})
 
 
-def forbidden() -> Refusal:
+def forbidden(doing: str = "call Inference Providers on behalf of") -> Refusal:
     """403 that means the token: it lacks the permission."""
-    message = (
-        "This authentication method does not have sufficient permissions to call Inference Providers on behalf of "
-        "user simulated"
-    )
+    message = f"This authentication method does not have sufficient permissions to {doing} user simulated"
     return Refusal(403, {"error": message})
 
 
@@ -150,6 +149,21 @@ def gone(provider: str) -> Refusal:
     """410: the provider dropped the model."""
     message = f"The requested model is deprecated and no longer supported by provider {provider}"
     return Refusal(410, {"error": message})
+
+
+def model_does_not_exist(model: str) -> Refusal:
+    """404 of hf-inference for a model it does not serve."""
+    return Refusal(404, {"error": f"Model {model} does not exist"}, router=False)
+
+
+def repository_not_found() -> Refusal:
+    """404 of the Hub."""
+    return Refusal(404, {"error": "Repository not found"}, {"x-error-code": "RepoNotFound"})
+
+
+def loading(model: str, seconds: float) -> Refusal:
+    """503 of a model that is being loaded (recorded on the old host, 2025-01)."""
+    return Refusal(503, {"error": f"Model {model} is currently loading", "estimated_time": seconds}, router=False)
 
 
 def not_found() -> Refusal:

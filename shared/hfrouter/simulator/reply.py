@@ -18,6 +18,7 @@ from hfrouter.simulator.state import State
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of a request body above which the answer is 413."""
 BAD_TOKEN = "hf_bad_token"  # noqa: S105 - the one that is refused
+FINE_GRAINED_TOKEN = "hf_fine_grained_token"  # noqa: S105 - one that may call providers and do nothing else
 
 Writer = Callable[[Connection], Awaitable[None]]
 
@@ -47,13 +48,15 @@ class Arrival:
         number: Its number in the log.
         raw: Its body; None when it was too large.
         body: The JSON of it; None when it is none.
+        organization: The organisation that is to pay, when the user is not.
     """
 
-    def __init__(self, state: State, number: int, raw: bytes | None, body: Any) -> None:
+    def __init__(self, state: State, number: int, raw: bytes | None, body: Any, organization: str | None) -> None:
         self._state = state
         self.number = number
         self.raw = raw
         self.body = body
+        self.organization = organization
 
     @classmethod
     async def read(cls, request: Request, state: State) -> "Arrival":
@@ -74,7 +77,7 @@ class Arrival:
             raw=kept or b"",
             body=body,
         )
-        return cls(state, number, kept, body)
+        return cls(state, number, kept, body, request.headers.get("x-hf-bill-to") or None)
 
     def note(self, **changes: Any) -> None:
         """Change the record of this request."""
@@ -99,11 +102,11 @@ class Arrival:
             headers["etag"] = refusal.etag(body)
         return self._whole(answer.status, {**headers, **answer.headers}, body)
 
-    def json(self, value: Any, known: str | None = None) -> Reply:
-        """Answer with JSON; with 304 when the client's `if-none-match` knows it already."""
+    def json(self, value: Any, known: str | None = None, *, hub: bool = False) -> Reply:
+        """Answer with JSON; with 304 when the client's `if-none-match` knows it already. `hub` adds its rate limits."""
         body = compact(value)
         tag = refusal.etag(body)
-        headers = self.headers() | {"etag": tag}
+        headers = self.headers() | {"etag": tag} | (refusal.HUB_HEADERS if hub else {})
         if known is not None and tag in [each.strip() for each in known.split(",")]:
             return self._whole(304, headers, b"")
         headers |= {"content-type": "application/json; charset=utf-8", "content-length": str(len(body))}
@@ -128,8 +131,8 @@ class Arrival:
         return self.reply(write)
 
 
-def authorize(request: Request) -> None:
-    """Check the credential.
+def authorize(request: Request) -> str:
+    """Check the credential and return the token.
 
     Raises:
         RefusedError: It is missing, malformed or bad.
@@ -140,6 +143,7 @@ def authorize(request: Request) -> None:
         raise RefusedError(refusal.unauthorized(malformed=True))
     if not token.startswith("hf_") or len(token) < 4 or token == BAD_TOKEN:
         raise RefusedError(refusal.unauthorized())
+    return token
 
 
 async def _read(request: Request) -> bytearray:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from hfrouter.simulator.fault import Fault
 
 ANY_PROVIDER = "*"
+# What can be made to fail like a provider, and is none: `/v1/models`, and the Hub's own endpoints below `/api/`.
+CATALOGUE = "catalogue"
+HUB = "hub"
+NO_PROVIDERS = frozenset({CATALOGUE, HUB})
 
 
 def _check(fits: bool, sentence: str) -> None:
@@ -28,7 +32,8 @@ class _Script:
     position: int = 0
 
     def fits(self, provider: str, model: str) -> bool:
-        return self.provider in (provider, ANY_PROVIDER) and self.model in (None, model)
+        anybody = self.provider == ANY_PROVIDER and provider not in NO_PROVIDERS
+        return (anybody or self.provider == provider) and self.model in (None, model)
 
     def spent(self) -> bool:
         return self.left == 0 or (self.until is not None and time.monotonic() >= self.until)

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from hfrouter.simulator.account import Account, Money, money
 from hfrouter.simulator.catalogue import Catalogue
+from hfrouter.simulator.embedding.models import EmbeddingModel, EmbeddingModels
 from hfrouter.simulator.fault import Fault
 from hfrouter.simulator.log import Bill, Exchange, Log
-from hfrouter.simulator.script import ANY_PROVIDER, Scripts
-from hfrouter.simulator.state import CATALOGUE, State, paces
+from hfrouter.simulator.script import ANY_PROVIDER, CATALOGUE, HUB, Scripts
+from hfrouter.simulator.state import State, paces
+from hfrouter.simulator.supply import IDLE, Limits, Warmth
 
 if TYPE_CHECKING:
     from hfrouter.simulator.serving import Serving
@@ -24,27 +27,38 @@ class Simulator:
     Args:
         seed: Makes ids, timings and random faults repeatable.
         models: Catalogue entries as in `/v1/models`; the built-in ones when None.
+        embedding_models: The embedding models; the built-in ones when None.
         preferred: The order of providers for `:preferred`.
         latency: Seconds to the first token; one figure, or one for each provider.
         rate: Tokens per second, None for at once; one figure, or one for each provider.
+        cold: Seconds that loading takes, by model, by provider, or under `*`: the first request starts it. hf-inference
+            answers 503 meanwhile, featherless-ai 400, the others let the caller wait.
+        idle: Seconds without a request after which a model is cold again.
+        limit: (requests, seconds) by provider, or under `*` for each: what is above is answered 429.
+        credits: USD the user may spend; then 402. Requests with `X-HF-Bill-To` are not charged to the user.
+        spending_limit: USD the user, and each organisation, may spend; then 403.
+        settlement: Seconds until a cost shows at the billing endpoints.
         port: The port to bind on 127.0.0.1; 0 for a free one.
 
     Raises:
-        ValueError: A catalogue entry is incomplete.
+        ValueError: A catalogue entry is incomplete, a provider or model is unknown, or a number does not fit.
 
     Example:
         >>> import json, urllib.request
         >>> with Simulator() as sim:
         ...     with urllib.request.urlopen(sim.base_url + "/models") as answer:
         ...         sorted(model["id"] for model in json.load(answer)["data"])[0]
-        'Qwen/Qwen3-Coder-480B-A35B-Instruct'
+        'HuggingFaceTB/SmolLM3-3B'
     """
 
     BAD_TOKEN = "hf_bad_token"  # noqa: S105 - the one token that is refused
+    FINE_GRAINED_TOKEN = "hf_fine_grained_token"  # noqa: S105 - may call providers, and is told little else
     ANY = ANY_PROVIDER
     """In `fail()`: whichever provider is reached."""
     CATALOGUE = CATALOGUE
     """In `fail()`: the requests for `/v1/models`."""
+    HUB = HUB
+    """In `fail()`: the requests for the Hub's own endpoints below `/api/`."""
 
     token = "hf_simulated_token"  # noqa: S105 - no secret: any other `hf_...` is accepted too
 
@@ -53,13 +67,31 @@ class Simulator:
         seed: int = 0,
         *,
         models: Sequence[Mapping[str, Any]] | None = None,
+        embedding_models: Sequence[EmbeddingModel] | None = None,
         preferred: Sequence[str] = (),
         latency: float | Mapping[str, float] = 0.0,
         rate: float | Mapping[str, float | None] | None = None,
+        cold: Mapping[str, float] | None = None,
+        idle: float = IDLE,
+        limit: Mapping[str, tuple[int, float]] | None = None,
+        credits: Money | None = None,  # noqa: A002 - the word of the bills
+        spending_limit: Money | None = None,
+        settlement: float = 0.0,
         port: int = 0,
     ) -> None:
         catalogue = Catalogue(None if models is None else [dict(entry) for entry in models], preferred)
-        self._state = State(catalogue, Scripts(seed), Log(), paces(latency, rate), seed)
+        self._state = State(
+            catalogue,
+            Scripts(seed),
+            Log(),
+            paces(latency, rate),
+            seed,
+            embeddings=EmbeddingModels(embedding_models),
+            account=Account(money(credits), money(spending_limit), settlement),
+            limits=Limits(limit or {}),
+            warmth=Warmth(cold or {}, idle),
+        )
+        self._state.check_names(providers=limit or (), names=cold or ())
         self._port = port
         self._serving: Serving | None = None
         self._lock = threading.Lock()
@@ -123,10 +155,10 @@ class Simulator:
         probability: float = 1.0,
         seconds: float | None = None,
     ) -> None:
-        """Queue faults: the next chat requests that reach `provider` get them, in order, one each.
+        """Queue faults: the next requests that reach `provider` get them, in order, one each.
 
         Args:
-            provider: A provider of the catalogue, `Simulator.ANY`, or `Simulator.CATALOGUE` for `/v1/models`.
+            provider: A provider, `Simulator.ANY`, `Simulator.CATALOGUE` for `/v1/models`, or `Simulator.HUB`.
             faults: What happens.
             model: Only requests for this Hub id.
             times: How often the sequence is repeated; None for ever.
@@ -143,12 +175,20 @@ class Simulator:
         self._state.scripts.drop(provider)
 
     def reset(self) -> None:
-        """Drop faults, log, bill and prompt caches, and offer the first catalogue again."""
+        """Begin anew: no faults, log, bill or caches, nothing loaded or used up, the first catalogue and credits."""
         self._state.reset()
 
     def replace_models(self, models: Sequence[Mapping[str, Any]]) -> None:
         """Offer another catalogue from now on; a client that asks with the old ETag sees that it changed."""
         self._state.catalogue = Catalogue([dict(entry) for entry in models])
+
+    def top_up(self, amount: Money) -> None:
+        """Buy credits: the user may spend so many USD more.
+
+        Raises:
+            ValueError: It is no amount of money.
+        """
+        self._state.account = self._state.account.topped(amount)
 
     # --- what happened ---------------------------------------------------------------------------------------------
 
@@ -156,6 +196,11 @@ class Simulator:
     def models(self) -> list[dict[str, Any]]:
         """The catalogue entries on offer."""
         return self._state.catalogue.entries
+
+    @property
+    def embedding_models(self) -> list[EmbeddingModel]:
+        """The embedding models on offer."""
+        return self._state.embeddings.all
 
     @property
     def exchanges(self) -> list[Exchange]:

@@ -5,13 +5,15 @@ from typing import Any, Literal
 
 from hfrouter.simulator import tokens
 from hfrouter.simulator.answer import Answer, ToolCall
-from hfrouter.simulator.personality.personality import Chunk, Generation, Personality, counts
+from hfrouter.simulator.personality.generation import Chunk, Generation, counts
+from hfrouter.simulator.personality.personality import Personality
 from hfrouter.simulator.refusal import hexadecimal
 
 Json = dict[str, Any]
 _OWN_NAMES = {
     "Qwen/Qwen3-Coder-480B-A35B-Instruct": "qwen-3-coder-480b",
     "zai-org/GLM-4.6": "zai-glm-4.6",
+    "zai-org/GLM-4.7": "zai-glm-4.7",
     "meta-llama/Llama-3.3-70B-Instruct": "llama-3.3-70b",
 }
 

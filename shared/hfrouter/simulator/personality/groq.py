@@ -5,7 +5,8 @@ from typing import Any
 
 from hfrouter.simulator import tokens
 from hfrouter.simulator.answer import Answer, ToolCall
-from hfrouter.simulator.personality.personality import Chunk, Generation, Personality, counts, uuid
+from hfrouter.simulator.personality.generation import Chunk, Generation, counts, uuid
+from hfrouter.simulator.personality.personality import Personality
 from hfrouter.simulator.refusal import error_object, hexadecimal
 
 Json = dict[str, Any]

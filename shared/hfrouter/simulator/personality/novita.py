@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from hfrouter.simulator.answer import Answer
-from hfrouter.simulator.personality.personality import Chunk, Generation, Personality, counts
+from hfrouter.simulator.personality.generation import Chunk, Generation, counts
+from hfrouter.simulator.personality.personality import Personality
 from hfrouter.simulator.refusal import error_object, hexadecimal
 
 Json = dict[str, Any]

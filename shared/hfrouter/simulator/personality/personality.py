@@ -1,80 +1,17 @@
 """The plain OpenAI-compatible provider that the recorded ones differ from."""
 
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 from hfrouter.simulator import tokens
 from hfrouter.simulator.answer import Answer, ToolCall
+from hfrouter.simulator.log import Price
+from hfrouter.simulator.personality.generation import Chunk, Generation, counts, uuid
 from hfrouter.simulator.refusal import Refusal, error_object, hexadecimal
 
 Json = dict[str, Any]
-_REASONING_MODELS = ("openai/gpt-oss", "deepseek-ai/DeepSeek-R1", "zai-org/GLM-4.6")
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One finished generation, before a personality writes it down.
-
-    Attributes:
-        model: The Hub id.
-        answers: One for each choice.
-        prompt_tokens: Tokens of the prompt.
-        cached_tokens: Those of them that were in the prompt cache.
-        include_usage: The request asked for usage in the stream.
-        created: Unix time.
-        seed: The request's seed.
-        salt: Makes ids and timings; the same salt makes the same ones.
-    """
-
-    model: str
-    answers: tuple[Answer, ...]
-    prompt_tokens: int
-    cached_tokens: int
-    include_usage: bool
-    created: int
-    seed: int | None
-    salt: str
-
-    @property
-    def completion_tokens(self) -> int:
-        """Tokens produced over all choices."""
-        return sum(answer.completion_tokens for answer in self.answers)
-
-    @property
-    def reasoning_tokens(self) -> int:
-        """Tokens of reasoning over all choices."""
-        return sum(answer.reasoning_tokens for answer in self.answers)
-
-    def random(self, purpose: str) -> random.Random:
-        """Return a generator of chance for one purpose, so that the order of use does not matter."""
-        return random.Random(f"{self.salt}:{purpose}")
-
-    def produced(self, completion_tokens: int, reasoning_tokens: int) -> "Generation":
-        """Return this generation as it stood after so many tokens, for usage that runs along."""
-        thinking, text = (" x" * number for number in (reasoning_tokens, completion_tokens - reasoning_tokens))
-        return replace(self, answers=(Answer(thinking, text, (), "stop"),))
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One event of a stream.
-
-    Attributes:
-        data: Its JSON.
-        kind: What it carries.
-        tokens: How many completion tokens it stands for.
-    """
-
-    data: Json
-    kind: Literal["role", "reasoning", "content", "call", "idle", "finish", "usage"]
-    tokens: int = 0
-
-    @property
-    def visible(self) -> bool:
-        """Whether it carries a part of the answer itself."""
-        return self.kind in ("content", "call")
+_REASONING_MODELS = ("openai/gpt-oss", "deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V4", "zai-org/GLM-")
 
 
 class Personality:
@@ -82,6 +19,7 @@ class Personality:
 
     Args:
         name: The provider's slug.
+        pinned_path: The path of its chat endpoint below `/{provider}`, when it is not the usual one.
     """
 
     stream_type = "text/event-stream"
@@ -94,9 +32,13 @@ class Personality:
     reports_cache = False
     pinned_path = "/v1/chat/completions"
     """The path of its chat endpoint below `/{provider}`."""
+    default_max_tokens: int | None = None
+    """Tokens after which an answer ends when the request sets no limit; None for no such cap."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, pinned_path: str | None = None) -> None:
         self.name = name
+        if pinned_path is not None:
+            self.pinned_path = pinned_path
 
     # --- names -----------------------------------------------------------------------------------------------------
 
@@ -104,9 +46,15 @@ class Personality:
         """Return the provider's own id of a model."""
         return model
 
+    def pinned_model(self, path: str, body: Any) -> str | None:
+        """Return the model that a request of the per-provider route names; None when the path is not its own."""
+        if path != self.pinned_path:
+            return None
+        return str(body.get("model")) if isinstance(body, dict) else ""
+
     def completion_id(self, generation: Generation) -> str:
         """Return the id of the completion."""
-        return f"chatcmpl-{_uuid(generation.random('id'))}"
+        return f"chatcmpl-{uuid(generation.random('id'))}"
 
     def call_id(self, generation: Generation, call: ToolCall, index: int, choice: int) -> str:
         """Return the id of a tool call."""
@@ -129,6 +77,10 @@ class Personality:
     def usage(self, generation: Generation) -> Json:
         """Return the usage object."""
         return counts(generation)
+
+    def cost(self, price: Price | None, usage: Mapping[str, int]) -> Decimal | None:
+        """Return what a request costs in USD; None when the row names no price."""
+        return price.cost(usage) if price else None
 
     # --- unary -----------------------------------------------------------------------------------------------------
 
@@ -235,20 +187,10 @@ class Personality:
         )
         return error_object(message, "invalid_request_error", param="messages", code="context_length_exceeded")
 
+    def invalid(self, answer: Refusal, body: Any, raw: bytes) -> Refusal:
+        """Return its own form of the refusal of a request that does not fit."""
+        return answer
 
-def counts(generation: Generation) -> Json:
-    """Return the three plain token counts."""
-    completion = generation.completion_tokens
-    return {
-        "prompt_tokens": generation.prompt_tokens,
-        "completion_tokens": completion,
-        "total_tokens": generation.prompt_tokens + completion,
-    }
-
-
-def _uuid(rng: random.Random) -> str:
-    digits = hexadecimal(rng, 32)
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
-
-uuid = _uuid
+    def cold(self, model: str, seconds: float) -> Refusal | None:
+        """Return what it says while a model is being loaded; None for a provider that lets the caller wait."""
+        return None

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from hfrouter.simulator import tokens
 from hfrouter.simulator.answer import Answer
-from hfrouter.simulator.personality.personality import Chunk, Generation, Personality, counts
+from hfrouter.simulator.personality.generation import Chunk, Generation, counts
+from hfrouter.simulator.personality.personality import Personality
 from hfrouter.simulator.refusal import Refusal, error_object, hexadecimal
 
 Json = dict[str, Any]
