@@ -32,16 +32,19 @@ def demo(
     live: Annotated[
         bool, typer.Option("--live", help="Ask the real router with HF_TOKEN; costs a fraction of a cent.")
     ] = False,
-    model: Annotated[str, typer.Option(help="The model to ask.")] = "openai/gpt-oss-120b",
+    model: Annotated[str, typer.Option(help="The chat model to ask.")] = "openai/gpt-oss-120b",
+    embedding_model: Annotated[
+        str, typer.Option(help="The embedding model to ask.")
+    ] = "intfloat/multilingual-e5-large",
 ) -> None:
-    """Show the main job: LangChain answers through one Router while the providers behind it fail."""
+    """Show the main job: LangChain and LlamaIndex answer through one router while the providers behind it fail."""
     try:
         from hfrouter.cli.demo import run
     except ModuleNotFoundError as error:
         typer.echo(f"the demo needs the package {error.name!r}; run: pip install 'hfrouter[all]'", err=True)
         raise typer.Exit(2) from None
     try:
-        raise typer.Exit(run(model, live=live))
+        raise typer.Exit(run(model, embedding_model, live=live))
     except hfrouter.HFRouterError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
         raise typer.Exit(1) from None

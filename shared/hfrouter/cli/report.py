@@ -16,21 +16,19 @@ class Call:
     """One call of the demo.
 
     Attributes:
-        name: What was asked of LangChain.
-        trouble: What the first provider was made to do, or empty.
+        name: What was asked.
         rows: The ledger's rows of the call, in order.
         right: Whether the answer said what it had to.
     """
 
     name: str
-    trouble: str
     rows: tuple[Entry, ...]
     right: bool
 
     @property
-    def served(self) -> Entry | None:
-        """The row that answered, or None."""
-        return next((row for row in self.rows if row.outcome == "ok"), None)
+    def served(self) -> tuple[Entry, ...]:
+        """The rows that answered: one for each question and each batch of texts to embed."""
+        return tuple(row for row in self.rows if row.outcome == "ok")
 
     @property
     def failed(self) -> tuple[Entry, ...]:
@@ -59,17 +57,23 @@ def print_report(console: Console, calls: Sequence[Call], *, live: bool) -> None
 
 
 def _cells(call: Call) -> tuple[str, ...]:
-    served = call.served
-    usage = served.usage if served else None
+    usages = [row.usage for row in call.served if row.usage]
     return (
         call.name,
         ", ".join(f"{row.provider} {_what(row)}" for row in call.failed) or "-",
-        f"{served.provider}" if served else "nobody",
+        ", ".join(dict.fromkeys(row.provider for row in call.served)) or "nobody",
         str(len(call.rows)),
-        f"{usage.input_tokens}/{usage.output_tokens}" if usage else "n/a",
-        str(served.cost) if served else "n/a",
+        f"{sum(u.input_tokens for u in usages)}/{sum(u.output_tokens for u in usages)}" if usages else "n/a",
+        _short(Total.of(row.cost for row in call.served)),
         "right" if call.right else "[red]WRONG[/red]",
     )
+
+
+def _short(total: Total) -> str:
+    """A cost for a narrow column: exact, a range, or what is not known."""
+    if total.unknown and total.upper is None and not total.lower:
+        return "n/a"
+    return str(total).partition(" (")[0]
 
 
 def _what(row: Entry) -> str:
@@ -78,7 +82,7 @@ def _what(row: Entry) -> str:
 
 
 def _totals(calls: Sequence[Call]) -> str:
-    answers = [call.served for call in calls if call.served]
+    answers = [row for call in calls for row in call.served]
     usages = [row.usage for row in answers if row.usage]
     spent = Total.of(row.cost for row in answers)
     lost = Total.of(row.cost for call in calls for row in call.failed)
