@@ -6,8 +6,9 @@
 """
 
 from hfrouter import __version__
+from llamaindex_hfrouter.embedding import HFRouterEmbedding
 from llamaindex_hfrouter.events import HFRouterCallEvent
 from llamaindex_hfrouter.facts import HFRouterMetadata
 from llamaindex_hfrouter.llm import HFRouter
 
-__all__ = ["HFRouter", "HFRouterCallEvent", "HFRouterMetadata", "__version__"]
+__all__ = ["HFRouter", "HFRouterCallEvent", "HFRouterEmbedding", "HFRouterMetadata", "__version__"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hfrouter import ConfigurationError, DeadlineExceeded, Policy, Router
+from hfrouter import ConfigurationError, DeadlineExceeded, NoTargetAvailable, Policy, Router
 from hfrouter.simulator import Simulator
 from hfrouter.wire.catalogue import FRESH, STALE
 
@@ -95,6 +95,17 @@ def test_without_a_catalogue_a_call_goes_out_as_written_and_its_cost_is_unknown(
         assert answer.cost.usd is None
         assert "catalogue is not to be had" in answer.explain()
         assert sim.exchanges[-1].body["model"] == MODEL
+
+
+def test_without_a_catalogue_the_policys_providers_are_kept_to(sim: Simulator, router: Router) -> None:
+    router._catalogue._url = "http://127.0.0.1:9/v1/models"
+    for restriction in ({"only": ["together"]}, {"only": ["groq", "together"], "ignore": ["groq"]}):
+        assert router.chat(model=MODEL, messages="What is 2 + 2?", provider=restriction).provider == "together"
+    for restriction in ({"ignore": ["groq"]}, {"max_price": 1}):
+        with pytest.raises(NoTargetAvailable, match="without the catalogue"):
+            router.chat(model=MODEL, messages="What is 2 + 2?", provider=restriction)
+    with pytest.raises(NoTargetAvailable):
+        router.chat(model=f"{MODEL}:groq", messages="What is 2 + 2?", provider={"only": ["together"]})
 
 
 def test_a_broken_file_on_disk_is_fetched_anew(sim: Simulator, router: Router) -> None:

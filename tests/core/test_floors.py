@@ -28,7 +28,7 @@ FLOORS: dict[str, set[str]] = {
     "hfrouter.stream": {"hfrouter.wire", "hfrouter.cost", "hfrouter.routing", "hfrouter.result"},
     "hfrouter.router": {"hfrouter.wire", "hfrouter.cost", "hfrouter.routing", "hfrouter.result", "hfrouter.stream"},
     "hfrouter.simulator": {"hfrouter.simulator"},
-    "hfrouter.cli": {"hfrouter", "hfrouter.cli", "hfrouter.simulator", "langchain_hfrouter"},
+    "hfrouter.cli": {"hfrouter", "hfrouter.cli", "hfrouter.simulator", "langchain_hfrouter", "llamaindex_hfrouter"},
     "hfrouter": set(),
     "langchain_hfrouter": {"hfrouter", "langchain_hfrouter"},
     "llamaindex_hfrouter": {"hfrouter", "llamaindex_hfrouter"},

@@ -20,8 +20,19 @@ from hfrouter.simulator.__main__ import main
 ROOT = Path(hfrouter.simulator.__file__).parents[2]
 
 
+OTHERS: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Other tests of this process may have a simulator of their own running."""
+    OTHERS.clear()
+    OTHERS.update(threading.enumerate())
+
+
 def served() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("hfrouter-simulator")]
+    running = set(threading.enumerate()) - OTHERS
+    return [thread for thread in running if thread.name.startswith("hfrouter-simulator")]
 
 
 def ask(sim: Simulator) -> int:

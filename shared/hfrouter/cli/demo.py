@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from hfrouter.cli import langchain_scenes
+from hfrouter.cli import langchain_scenes, llamaindex_scenes
 from hfrouter.cli.documents import passages
 from hfrouter.cli.report import Call, print_report
 from hfrouter.cli.stage import Stage, stage
@@ -44,5 +44,7 @@ def _scenes(on: Stage) -> Iterator[Call]:
     yield from langchain_scenes.chain(on)
     yield from langchain_scenes.tool_loop(on)
     yield from langchain_scenes.retrieval(on, passages())
+    yield from llamaindex_scenes.retrieval(on, passages())
+    yield from llamaindex_scenes.agent(on)
     if on.sim is not None:
         yield from langchain_scenes.unpriced(on)

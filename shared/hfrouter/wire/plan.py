@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from hfrouter.errors import ConfigurationError, NoTargetAvailable
 from hfrouter.routing.eligible import Needs, eligible
+from hfrouter.routing.policy import Policy
 from hfrouter.routing.strategy import ordered
 from hfrouter.routing.target import ModelId, Target
 from hfrouter.wire.call import Call
 from hfrouter.wire.catalogue import Listing
+from hfrouter.wire.token import HF_ROUTER
 
 
 def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing | None) -> tuple[Target, ...]:
@@ -20,8 +22,14 @@ def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing
     nobody could say whether that choice would respect it.
     """
     if listing is None:
-        targets = tuple(Target(m.model, str(m).partition(":")[2]) for m in wanted)
+        targets = tuple(target for model in wanted for target in _unlisted(model, call.policy))
         call.journal.plan(targets, {})
+        if not targets:
+            raise NoTargetAvailable(
+                "without the catalogue nobody can keep to the policy's providers or prices; try again when "
+                f"{HF_ROUTER} answers, or name providers with Policy(only=[...]).",
+                journal=call.journal,
+            )
         return targets
     for model in wanted:
         check_known(listing, model)
@@ -43,6 +51,22 @@ def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing
             call.journal,
         )
     return targets
+
+
+def _unlisted(model: ModelId, policy: Policy) -> tuple[Target, ...]:
+    """Targets of a model while there is no catalogue: those the policy names, else whoever the router chooses.
+
+    A choice left to the router respects neither `ignore` nor a price cap, so such a policy leaves nobody.
+    """
+    if policy.max_price is not None:
+        return ()
+    allowed = [provider for provider in policy.only if provider not in policy.ignore]
+    if model.provider is not None:
+        banned = model.provider in policy.ignore or (policy.only and model.provider not in allowed)
+        return () if banned else (Target(model.model, model.provider),)
+    if policy.only:
+        return tuple(Target(model.model, provider) for provider in allowed)
+    return () if policy.ignore else (Target(model.model, model.suffix or ""),)
 
 
 def _blind(call: Call, wanted: Sequence[ModelId]) -> dict[str, tuple[Target]]:
