@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from llama_index.core import VectorStoreIndex
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.schema import TextNode
-from llama_index.core.tools import FunctionTool
+from llama_index.core.tools import BaseTool, FunctionTool
 
 from hfrouter.cli.report import Call
 from hfrouter.cli.stage import CUT, GONE, RATE_LIMITED, Stage
@@ -49,7 +50,7 @@ def retrieval(stage: Stage, passages: list[str]) -> Iterator[Call]:
 def agent(stage: Stage) -> Iterator[Call]:
     """A FunctionAgent that must call a tool before it can answer."""
     llm = HFRouter(model=stage.model, router=stage.router, temperature=0)
-    tools = [FunctionTool.from_defaults(add), FunctionTool.from_defaults(multiply)]
+    tools: list[BaseTool | Callable[..., Any]] = [FunctionTool.from_defaults(add), FunctionTool.from_defaults(multiply)]
     asking = FunctionAgent(llm=llm, tools=tools, system_prompt="Use the tools to compute.")
 
     async def run() -> str:

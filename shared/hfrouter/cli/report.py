@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,13 +61,19 @@ def _cells(call: Call) -> tuple[str, ...]:
     usages = [row.usage for row in call.served if row.usage]
     return (
         call.name,
-        ", ".join(f"{row.provider} {_what(row)}" for row in call.failed) or "-",
+        _failures(call.failed) or "-",
         ", ".join(dict.fromkeys(row.provider for row in call.served)) or "nobody",
         str(len(call.rows)),
         f"{sum(u.input_tokens for u in usages)}/{sum(u.output_tokens for u in usages)}" if usages else "n/a",
         _short(Total.of(row.cost for row in call.served)),
         "right" if call.right else "[red]WRONG[/red]",
     )
+
+
+def _failures(rows: Sequence[Entry]) -> str:
+    """Who failed and how, equal failures counted."""
+    counted = Counter(f"{row.provider} {_what(row)}" for row in rows)
+    return ", ".join(f"{failure} x{times}" if times > 1 else failure for failure, times in counted.items())
 
 
 def _short(total: Total) -> str:
