@@ -20,9 +20,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from hfrouter import ConfigurationError, Policy, Router, __version__
+from hfrouter.adapting import Account, Names, Own, PlainProvider, plain_policy, routed_call, router_of, sharing
 from langchain_hfrouter import convert, settings, structured
 from langchain_hfrouter.errors import model_errors
-from langchain_hfrouter.routers import Account, making, router_for
 
 _PARAMETERS = (
     "temperature",
@@ -176,8 +176,8 @@ class ChatHFRouter(BaseChatModel):
     ledger: settings.PathText = None
 
     model_name: str = Field(alias="model")
-    fallback_models: settings.Names = None
-    provider: settings.PlainProvider = None
+    fallback_models: Names = None
+    provider: PlainProvider = None
     policy: settings.PlainPolicy = None
     session: str | None = None
     request_timeout: float | None = Field(default=None, alias="timeout")
@@ -187,7 +187,7 @@ class ChatHFRouter(BaseChatModel):
     max_tokens: int | None = None
     top_p: float | None = None
     seed: int | None = None
-    stop: settings.Names = Field(default=None, alias="stop_sequences")
+    stop: Names = Field(default=None, alias="stop_sequences")
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logprobs: bool | None = None
@@ -201,8 +201,7 @@ class ChatHFRouter(BaseChatModel):
 
     model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True)
 
-    # The router of this model's own, and the settings it was made with.
-    _own: tuple[Account, Router] | None = PrivateAttr(default=None)
+    _own: Own = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -222,7 +221,7 @@ class ChatHFRouter(BaseChatModel):
             # What can be said in JSON is said, so that two routers make two cache keys and a dump finds its way.
             self.hf_base_url = self.router.base_url
             if self.policy is None:
-                self.policy = settings.plain_policy(self.router.policy) or None
+                self.policy = plain_policy(self.router.policy) or None
         return self
 
     @model_validator(mode="after")
@@ -294,10 +293,7 @@ class ChatHFRouter(BaseChatModel):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy goes through the same router: its ledger is one."""
-        memo = {} if memo is None else memo
-        for live in (self.router, self._own):
-            memo[id(live)] = live
-        return super().__deepcopy__(memo)
+        return super().__deepcopy__(sharing(memo, self.router, self._own))
 
     # -- tokens --------------------------------------------------------------------------------------------------------
 
@@ -333,14 +329,7 @@ class ChatHFRouter(BaseChatModel):
         Raises:
             ConfigurationError: for a malformed token, URL or header value.
         """
-        if self.router is not None:
-            return self.router
-        account = (self.hf_token, self.hf_base_url, self.bill_to, self.ledger)
-        if self._own is None or self._own[0] != account:
-            with making:
-                if self._own is None or self._own[0] != account:
-                    self._own = (account, router_for(*account))
-        return self._own[1]
+        return router_of(self, Account(self.hf_token, self.hf_base_url, self.bill_to, self.ledger))
 
     def close(self) -> None:
         """Write what the ledger still holds and release its file. The model may be used again.
@@ -358,7 +347,7 @@ class ChatHFRouter(BaseChatModel):
     def _call(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of `Router.chat`: the model's settings, overridden by the call's."""
         overrides = kwargs if stop is None else {**kwargs, "stop": stop}
-        call = settings.routed(settings.merged(self._settings, overrides), self.active_router.policy)
+        call = routed_call(settings.merged(self._settings, overrides), self.active_router.policy)
         return call | {"messages": convert.openai_messages(messages)}
 
     def _stream_call(

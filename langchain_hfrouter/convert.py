@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from langchain_core.exceptions import OutputParserException
@@ -28,12 +27,12 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from hfrouter import Attempt, Completion, ConfigurationError, Cost, Delta, Total, Usage
+from hfrouter import Completion, ConfigurationError, Delta, Usage
+from hfrouter.adapting import answer_facts, cost_facts
 
 PROVIDER = "huggingface"
 """`response_metadata["model_provider"]` and LangSmith's `ls_provider`, which LangChain's middleware compares."""
 
-_NANO = Decimal(10) ** 9
 # What an earlier answer may say again; its other blocks (reasoning, tool calls, citations) are no input.
 _REPLAYED = frozenset({"text", "image_url", "input_audio", "file", "video_url"})
 
@@ -143,7 +142,7 @@ def _generation(choice: Mapping[str, Any], completion: Completion, *, first: boo
         tool_calls=calls,
         invalid_tool_calls=broken,
         usage_metadata=usage_metadata(completion.usage) if first else None,
-        response_metadata=_metadata(completion) | (_money(completion) if first else {}),
+        response_metadata=_metadata(completion) | (cost_facts(completion) if first else {}),
     )
     info = {"finish_reason": choice.get("finish_reason"), "logprobs": choice.get("logprobs")}
     return ChatGeneration(message=message, generation_info={k: v for k, v in info.items() if v is not None})
@@ -202,7 +201,7 @@ def last_chunk(completion: Completion, *, usage: bool, blocks: bool) -> ChatGene
     message = AIMessageChunk(
         content=[] if blocks else "",
         usage_metadata=usage_metadata(completion.usage) if usage else None,
-        response_metadata=_metadata(completion) | _money(completion) | _every_chunk(blocks=blocks),
+        response_metadata=_metadata(completion) | cost_facts(completion) | _every_chunk(blocks=blocks),
         chunk_position="last",
     )
     reason = completion.finish_reason
@@ -244,44 +243,5 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
 def _metadata(completion: Completion) -> dict[str, Any]:
     """Who answered and how it came to that, as plain JSON."""
     named = {name: completion.body.get(name) for name in ("id", "system_fingerprint")}
-    return {
-        "model_provider": PROVIDER,
-        "model_name": completion.model,
-        "provider": completion.provider,
-        "call_id": completion.id,
-        "attempts": [_attempt(attempt) for attempt in completion.attempts],
-    } | {name: value for name, value in named.items() if value}
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "model": attempt.model,
-        "provider": attempt.provider,
-        "outcome": attempt.outcome,
-        "status": attempt.status,
-        "seconds": round(attempt.seconds, 3),
-        "cost_usd": _exact(attempt.cost),
-        "request_id": attempt.request_id,
-    }
-
-
-def _money(completion: Completion) -> dict[str, Any]:
-    """What it cost: `cost`, a float for dashboards, only when it is known; and `cost_details`, to the last digit."""
-    cost, total = completion.cost, completion.total
-    details = _bounds(cost) | {f"total_{name}": value for name, value in _bounds(total).items()}
-    details["reason"] = cost.reason
-    return ({"cost": float(cost.usd)} if cost.usd is not None else {}) | {"cost_details": details}
-
-
-def _bounds(money: Cost | Total) -> dict[str, str | None]:
-    upper = None if money.upper is None else _usd(money.upper)
-    return {"usd": _exact(money), "lower_usd": _usd(money.lower), "upper_usd": upper}
-
-
-def _exact(money: Cost | Total) -> str | None:
-    return None if money.usd is None else f"{money.usd:f}"
-
-
-def _usd(nano: int) -> str:
-    return f"{Decimal(nano) / _NANO:f}"
+    told = {name: value for name, value in named.items() if value}
+    return {"model_provider": PROVIDER, **answer_facts(completion), **told}

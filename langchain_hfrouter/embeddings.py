@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Self
 
 from langchain_core.embeddings import Embeddings
@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model
 
 from hfrouter import Embeddings as Embedded
 from hfrouter import Policy, Router
+from hfrouter.adapting import Account, Own, PlainProvider, policy_of, router_of, sharing
 from langchain_hfrouter.errors import model_errors
-from langchain_hfrouter.routers import router_for
-from langchain_hfrouter.settings import PathText, PlainPolicy, PlainProvider
+from langchain_hfrouter.settings import PathText, PlainPolicy
 
 _BATCH = 32  # texts the router sends at once
 
@@ -67,7 +67,7 @@ class HFRouterEmbeddings(BaseModel, Embeddings):
 
     model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, extra="forbid")
 
-    _own_router: Router | None = PrivateAttr(default=None)
+    _own: Own = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _check_settings(self) -> Self:
@@ -109,11 +109,7 @@ class HFRouterEmbeddings(BaseModel, Embeddings):
     @property
     def active_router(self) -> Router:
         """The router behind these embeddings, for its `entries()`."""
-        if self.router is not None:
-            return self.router
-        if self._own_router is None:
-            self._own_router = router_for(self.hf_token, self.hf_base_url, self.bill_to, self.ledger)
-        return self._own_router
+        return router_of(self, Account(self.hf_token, self.hf_base_url, self.bill_to, self.ledger))
 
     def _embed(self, texts: list[str], prompt_name: str | None) -> Embedded:
         return self.active_router.embed(texts, **self._arguments(prompt_name))
@@ -128,7 +124,7 @@ class HFRouterEmbeddings(BaseModel, Embeddings):
             "truncate": self.truncate,
             "prompt_name": prompt_name,
             "dimensions": self.dimensions,
-            "policy": Policy(**self.policy) if isinstance(self.policy, Mapping) else self.policy,
+            "policy": policy_of(self.policy),
             "provider": self.provider,
             "session": self.session,
             "timeout": self.request_timeout,
@@ -149,11 +145,8 @@ class HFRouterEmbeddings(BaseModel, Embeddings):
         """Pickles hold neither token nor router: the other side looks up its own."""
         state = super().__getstate__()
         fields = state["__dict__"] | {"hf_token": None, "router": None}
-        return state | {"__dict__": fields, "__pydantic_private__": {"_own_router": None}}
+        return state | {"__dict__": fields, "__pydantic_private__": {"_own": None}}
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy goes through the same router: its ledger is one."""
-        memo = {} if memo is None else memo
-        for live in (self.router, self._own_router):
-            memo[id(live)] = live
-        return super().__deepcopy__(memo)
+        return super().__deepcopy__(sharing(memo, self.router, self._own))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from hfrouter import Policy
+from hfrouter.adapting import merged_call, plain_policy
 
 # Other integrations' names for our fields, so that changing the class is most of a migration.
 _SYNONYMS = {
@@ -18,57 +20,18 @@ _SYNONYMS = {
     "repo_id": "model_name",
     "model_id": "model_name",
 }
-# The fields that have another name in `Router.chat`; a call may use either.
-_CALL_NAMES = {
-    "model_name": "model",
-    "fallback_models": "models",
-    "request_timeout": "timeout",
-    "stop_sequences": "stop",
-}
 # LangChain's own, in every call, and no parameters of a request.
 _LANGCHAINS = ("stream", "stream_usage", "stream_options", "ls_structured_output_format")
 _CREDENTIALS = ("api_key", "api_token", "access_token", "secret", "password", "api_base", "endpoint_url")
-_MOST_RETRIES = 3  # Policy allows four attempts
 
 
-def plain_policy(value: Any) -> Any:
-    """A policy or its fields, checked, as plain JSON.
-
-    Raises:
-        ConfigurationError: for an unknown field or a value out of range.
-
-    >>> plain_policy(Policy(strategy="cheapest", max_price=0.5))
-    {'strategy': 'cheapest', 'max_price': {'input': '0.5', 'output': '0.5'}}
-    """
-    if isinstance(value, Mapping):
-        value = Policy(**value)
-    return value.model_dump(mode="json", exclude_unset=True) if isinstance(value, Policy) else value
+def _path_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def plain_provider(value: Any) -> Any:
-    """A provider's name means only that one, and `auto` any, as in `huggingface_hub`.
-
-    >>> plain_provider("groq"), plain_provider("auto")
-    ({'only': ['groq']}, None)
-    """
-    if isinstance(value, str):
-        return None if value == "auto" else {"only": [value]}
-    return {"only": list(value)} if isinstance(value, (list, tuple)) else value
-
-
-def names(value: Any) -> Any:
-    """One name is a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
-def _text(value: Any) -> Any:
-    return value if value is None else str(value)
-
-
+# Type checkers read the fields: they take a `Policy` where its plain form is kept.
 PlainPolicy = Annotated[dict[str, Any] | Policy | None, BeforeValidator(plain_policy)]
-PlainProvider = Annotated[dict[str, Any] | None, BeforeValidator(plain_provider)]
-Names = Annotated[list[str] | None, BeforeValidator(names)]
-PathText = Annotated[str | None, BeforeValidator(_text)]
+PathText = Annotated[str | None, BeforeValidator(_path_text)]
 
 
 def sorted_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -94,31 +57,4 @@ def merged(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     >>> merged({"model": "a/b", "temperature": 0}, {"model_name": "c/d", "stream": True})
     {'model': 'c/d', 'temperature': 0}
     """
-    call = dict(settings) | {_CALL_NAMES.get(name, name): value for name, value in overrides.items()}
-    call |= call.pop("extra_body", None) or {}
-    call["model"] = call.get("model") or settings["model"]
-    return {name: value for name, value in call.items() if name not in _LANGCHAINS}
-
-
-def routed(call: Mapping[str, Any], default: Policy) -> dict[str, Any]:
-    """A call with its routing as `Router.chat` takes it.
-
-    Args:
-        call: Settings and overrides, merged.
-        default: The policy that `max_retries` changes when the call has none.
-
-    Raises:
-        ConfigurationError: for a malformed policy.
-    """
-    found = dict(call)
-    policy, retries = found.pop("policy", None), found.pop("max_retries", None)
-    if isinstance(policy, Mapping):
-        policy = Policy(**policy)
-    if retries is not None:
-        policy = (policy or default).with_(attempts=min(retries, _MOST_RETRIES) + 1)
-    return found | {
-        "policy": policy,
-        "provider": plain_provider(found.get("provider")),
-        "models": names(found.get("models")),
-        "stop": names(found.get("stop")) or None,
-    }
+    return merged_call(settings, overrides, synonyms={"stop_sequences": "stop"}, foreign=_LANGCHAINS)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from hfrouter import ConfigurationError, Policy, Router
+from hfrouter.adapting import Account, Names, Own, PlainProvider, plain_policy, router_of, sharing
 from llamaindex_hfrouter import facts, settings
-from llamaindex_hfrouter.routers import router_for
 from llamaindex_hfrouter.structured import ShapedLLM
 
 PARAMETERS = ("temperature", "max_tokens", "top_p", "seed", "stop")
 ROUTING = ("provider", "policy", "session", "timeout", "max_retries")
 _ACCOUNT = ("token", "bill_to", "ledger")
-_first_use = threading.Lock()
 
 
 class ConfiguredLLM(ShapedLLM):
@@ -27,11 +25,11 @@ class ConfiguredLLM(ShapedLLM):
     max_tokens: int | None = Field(default=None, gt=0, description="Tokens of output at most; None for up to 4096.")
     top_p: float | None = Field(default=None, description="Nucleus sampling; None is not sent.")
     seed: int | None = Field(default=None, description="For answers that can be repeated, where a provider can.")
-    stop: settings.Names = Field(default=None, description="Texts that end the answer.")
+    stop: Names = Field(default=None, description="Texts that end the answer.")
     additional_kwargs: dict[str, Any] = Field(default_factory=dict, description="More parameters of each request.")
 
-    fallback_models: settings.Names = Field(default=None, description="Models to use when none serves `model`.")
-    provider: settings.PlainProvider = Field(
+    fallback_models: Names = Field(default=None, description="Models to use when none serves `model`.")
+    provider: PlainProvider = Field(
         default=None,
         description="`order`, `only`, `ignore`, `sort` (`price`, `throughput`, `latency`) and `max_price` (USD per "
         "million tokens); or just the name of a provider.",
@@ -76,8 +74,7 @@ class ConfiguredLLM(ShapedLLM):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 
-    # The router made from the account's settings, with those settings: they may be assigned anew.
-    _own_router: tuple[Any, Router] | None = PrivateAttr(default=None)
+    _own: Own = PrivateAttr(default=None)
     _knowledge: facts.Knowledge = PrivateAttr(default_factory=facts.Knowledge)
 
     def __init__(self, model: str, **given: Any) -> None:
@@ -102,7 +99,7 @@ class ConfiguredLLM(ShapedLLM):
                 )
             # What can be said in JSON is said, so that a dump that is loaded again finds its way.
             self.base_url = self.router.base_url
-            self.policy = self.policy or settings.plain_policy(self.router.policy) or None
+            self.policy = self.policy or plain_policy(self.router.policy) or None
         settings.merged({"model": self.model}, self.additional_kwargs)
         return self
 
@@ -155,16 +152,14 @@ class ConfiguredLLM(ShapedLLM):
     def __getstate__(self) -> dict[str, Any]:
         """Pickles hold neither token nor router: the other side looks up its own. The object itself stays whole."""
         clone = self.model_copy(update={"token": None, "router": None})
-        clone._own_router = None
+        clone._own = None
         return super(ConfiguredLLM, clone).__getstate__()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy goes through the same router and tells the same handlers: ledger and catalogue are one."""
-        memo = {} if memo is None else memo
         limiter = getattr(self, "rate_limiter", None)  # younger than the oldest LlamaIndex that is supported
-        for live in (self.router, self._own_router, self._knowledge, self.callback_manager, limiter):
-            memo[id(live)] = live
-        return super().__deepcopy__(memo)
+        live = self.router, self._own, self._knowledge, self.callback_manager, limiter
+        return super().__deepcopy__(sharing(memo, *live))
 
     # -- the router ----------------------------------------------------------------------------------------------------
 
@@ -175,23 +170,17 @@ class ConfiguredLLM(ShapedLLM):
         Raises:
             ConfigurationError: for a malformed token, URL or header value.
         """
-        if self.router is not None:
-            return self.router
-        with _first_use:  # of two threads only one makes it: a ledger in memory has to be one
-            account = self.token, self.base_url, self.bill_to, self.ledger
-            if self._own_router is None or self._own_router[0] != account:
-                self._own_router = account, router_for(*account)
-            return self._own_router[1]
+        return router_of(self, Account(self.token, self.base_url, self.bill_to, self.ledger))
 
     def close(self) -> None:
         """Write what the ledger still holds and release its file. The LLM may be used again."""
-        if self._own_router is not None:
-            self._own_router[1].close()
+        if self._own is not None:
+            self._own[1].close()
 
     async def aclose(self) -> None:
         """The asynchronous twin of `close`."""
-        if self._own_router is not None:
-            await self._own_router[1].aclose()
+        if self._own is not None:
+            await self._own[1].aclose()
 
     def _shape_support(self, patience: float) -> tuple[bool, bool] | None:
         known = self._facts(patience)

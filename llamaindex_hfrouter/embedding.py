@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from hfrouter import ConfigurationError, Embeddings, Policy, Router
+from hfrouter.adapting import Account, Own, PlainProvider, policy_of, router_of, sharing
 from llamaindex_hfrouter import settings
-from llamaindex_hfrouter.routers import router_for
 
 # The batch that back-ends of hf-inference take at once; see hfrouter's `docs/routing.md`.
 _BATCH = 32
-_first_use = threading.Lock()
 
 
 class HFRouterEmbedding(BaseEmbedding):
@@ -49,7 +46,7 @@ class HFRouterEmbedding(BaseEmbedding):
     truncate: bool | None = Field(default=None, description="Cut texts that are too long; None: as the back-end does.")
     dimensions: int | None = Field(default=None, ge=1, description="Length of vectors, for models that can be cut.")
 
-    provider: settings.PlainProvider = Field(
+    provider: PlainProvider = Field(
         default=None, description="`order`, `only` and `ignore`; or just the name of a provider."
     )
     policy: settings.PlainPolicy = Field(default=None, description="Any field of `hfrouter.Policy`, or one.")
@@ -79,7 +76,7 @@ class HFRouterEmbedding(BaseEmbedding):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 
-    _own_router: Router | None = PrivateAttr(default=None)
+    _own: Own = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:  # type checkers read the fields
 
@@ -114,12 +111,7 @@ class HFRouterEmbedding(BaseEmbedding):
     @property
     def active_router(self) -> Router:
         """The router behind this object, for its `entries()`."""
-        if self.router is not None:
-            return self.router
-        with _first_use:
-            if self._own_router is None:
-                self._own_router = router_for(self.token, self.base_url, self.bill_to, self.ledger)
-            return self._own_router
+        return router_of(self, Account(self.token, self.base_url, self.bill_to, self.ledger))
 
     # -- LlamaIndex's ways to embed ------------------------------------------------------------------------------------
 
@@ -156,7 +148,7 @@ class HFRouterEmbedding(BaseEmbedding):
             "truncate": self.truncate,
             "prompt_name": prompt_name,
             "dimensions": self.dimensions,
-            "policy": Policy(**self.policy) if isinstance(self.policy, Mapping) else self.policy,
+            "policy": policy_of(self.policy),
             "provider": self.provider,
             "session": self.session,
             "timeout": self.timeout,
@@ -168,11 +160,8 @@ class HFRouterEmbedding(BaseEmbedding):
         """Pickles hold neither token nor router: the other side looks up its own."""
         state = super().__getstate__()
         fields = state["__dict__"] | {"token": None, "router": None}
-        return state | {"__dict__": fields, "__pydantic_private__": {"_own_router": None}}
+        return state | {"__dict__": fields, "__pydantic_private__": {"_own": None}}
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy goes through the same router: its ledger is one."""
-        memo = {} if memo is None else memo
-        for live in (self.router, self._own_router):
-            memo[id(live)] = live
-        return super().__deepcopy__(memo)
+        return super().__deepcopy__(sharing(memo, self.router, self._own))

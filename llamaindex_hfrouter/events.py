@@ -14,6 +14,7 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import Field
 
 from hfrouter import AsyncStream, Attempt, Completion, Cost, Stream, Total, Usage
+from hfrouter.adapting import attempt_facts, bounds
 from llamaindex_hfrouter import about
 
 dispatcher = get_dispatcher(__name__)
@@ -117,14 +118,14 @@ class Report:
         costs = [attempt.cost for attempt in attempts]
         if not settled:
             costs.append(Cost(0, None, "not settled"))
-        money = about.bounds(Total.of(costs))
+        money = bounds(Total.of(costs))
         event = HFRouterCallEvent(
             model=model or (attempts[-1].model if attempts else self._model),
             provider=provider or (attempts[-1].provider if attempts else None),
             call_id=call_id,
             outcome=outcome,
             streamed=self._streamed,
-            attempts=[about.attempt(each) for each in attempts],
+            attempts=[attempt_facts(each) for each in attempts],
             usage=about.usage(usage) or None,
             cost=money["usd"],
             cost_lower=money["lower_usd"] or "0",

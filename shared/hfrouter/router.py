@@ -27,6 +27,7 @@ from hfrouter.wire.clock import SystemClock
 from hfrouter.wire.driver import drive
 from hfrouter.wire.embedder import Embedder
 from hfrouter.wire.feature_extraction import Batch, checked_texts
+from hfrouter.wire.http import running_loop
 from hfrouter.wire.plan import check_known, choose
 from hfrouter.wire.request import Request
 from hfrouter.wire.token import HF_ROUTER, Credential, checked_base_url, hub_of
@@ -262,6 +263,7 @@ class Router:
         concurrency: int = 4,
     ) -> Embeddings:
         """The asynchronous twin of `embed`."""
+        running_loop()
         limits = self._policy_for(policy, None, provider, timeout)
         batch = Batch(checked_texts(texts), normalize, truncate, prompt_name, dimensions)
         session = _header_value("session", session) or self._session
@@ -346,6 +348,7 @@ class Router:
         self, model: str, messages: Messages, policy: Policy, session: str | None, parameters: Mapping[str, Any]
     ) -> tuple[Call, Chat]:
         """Check everything that can be checked before anything is sent, and choose the targets."""
+        running_loop()
         wanted = [ModelId.parse(name) for name in (model, *policy.models)]
         request = Request.make(messages, parameters)
         session = _header_value("session", session) or self._session
@@ -415,6 +418,8 @@ def _ledger(choice: str | os.PathLike[str] | Ledger | None) -> Ledger:
         return MemoryLedger()
     if choice == "off":
         return NoLedger()
+    if choice == "":
+        raise ConfigurationError("ledger is empty; give a path, 'memory', 'off' or a Ledger.")
     if isinstance(choice, (str, os.PathLike)):
         from hfrouter.cost.sqlite import SQLiteLedger
 

@@ -30,20 +30,33 @@ from hfrouter.wire.reader import Failed
 _AHEAD = 64
 
 
+class _NotYours(HFRouterError):
+    """The stream is being read by somebody else."""
+
+
 class _Flowing:
     """The answer behind a stream: read, ended and accounted for exactly once."""
 
     def __init__(self, call: Call, opened: Opened) -> None:
         self.call, self.opened = call, opened
         self.loop = asyncio.get_running_loop()
-        self.ended = self.closed = False
+        self.ended = self.closed = self.reading = False
 
     async def next(self) -> Delta | None:
-        """The next delta; None at the end."""
+        """The next delta; None at the end.
+
+        Raises:
+            _NotYours: another task is reading, or the stream belongs to another event loop.
+        """
+        if self.reading:
+            raise _NotYours("another task is reading this stream; let one read, and share what it gives.")
+        if asyncio.get_running_loop() is not self.loop:
+            raise _NotYours("this stream belongs to another event loop; open one on this loop.")
         if self.opened.held:
             return self.opened.held.popleft()
         if self.ended:
             return None
+        self.reading = True
         try:
             delta = await self.opened.reader.next()
         except Failed as failure:
@@ -52,6 +65,8 @@ class _Flowing:
         except asyncio.CancelledError:
             await self.aclose()
             raise
+        finally:
+            self.reading = False
         if delta is None:
             await self._end(None)
         return delta
@@ -67,14 +82,12 @@ class _Flowing:
         if not self.ended:
             self.ended = True
             self.opened.held.clear()
-            self.opened.account.usage = self.opened.reader.assembly.usage
             self.call.note("end", "the stream was left before its end")
             self.opened.account.settle_later(FAILURES["abandoned"])
 
     async def _end(self, failure: Failed | None) -> None:
         self.ended = self.closed = True
         account, reader = self.opened.account, self.opened.reader
-        account.usage = reader.assembly.usage
         try:
             await account.settle(failure.judgement if failure else ANSWERED)
         finally:
@@ -180,11 +193,16 @@ class AsyncStream(_About):
         self._dropped.atexit = False
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
+        mine = True
         try:
             while (delta := await self._flowing.next()) is not None:
                 yield delta
+        except _NotYours:
+            mine = False  # somebody else's to close
+            raise
         finally:
-            await self._flowing.aclose()
+            if mine:
+                await self._flowing.aclose()
 
     async def __anext__(self) -> Delta:
         delta = await self._flowing.next()
@@ -305,8 +323,9 @@ class _Ahead:
         self._mutex = threading.Lock()
         self._arrived = threading.Lock()
         self._arrived.acquire()
+        self._reading = threading.Lock()
         self._waiting = self._over = False
-        self._room = asyncio.Event()
+        self._room, self._full = asyncio.Event(), False
         self._ended = threading.Event()
         self._task = flowing.loop.create_task(self._read())
         self._task.add_done_callback(self._close)
@@ -320,8 +339,10 @@ class _Ahead:
                     return
                 if len(self._items) >= _AHEAD:
                     self._room.clear()
+                    self._full = True  # from here on whoever takes an item makes room
                     if len(self._items) >= _AHEAD:
                         await self._room.wait()
+                    self._full = False
         except BaseException as error:  # noqa: BLE001 (handed to the reader's thread, cancellation included)
             self._put(error)
 
@@ -332,12 +353,24 @@ class _Ahead:
     def _put(self, item: Delta | BaseException | None) -> None:
         with self._mutex:
             self._items.append(item)
-            if self._waiting:
-                self._waiting = False
+            if self._waiting and self._arrived.locked():
                 self._arrived.release()
+            self._waiting = False
 
     def get(self) -> Delta | None:
-        """The next delta; None at the end."""
+        """The next delta; None at the end.
+
+        Raises:
+            HFRouterError: another thread is reading.
+        """
+        if not self._reading.acquire(blocking=False):
+            raise HFRouterError("another thread is reading this stream; let one read, and share what it gives.")
+        try:
+            return self._get()
+        finally:
+            self._reading.release()
+
+    def _get(self) -> Delta | None:
         if self._over:
             return None
         while True:
@@ -347,7 +380,7 @@ class _Ahead:
                     break
                 self._waiting = True
             self._arrived.acquire()
-        if len(self._items) == _AHEAD // 2:
+        if self._full and len(self._items) <= _AHEAD // 2:
             bridge.call_soon(self._room.set)
         if isinstance(item, Delta):
             return item

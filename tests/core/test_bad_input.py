@@ -31,7 +31,7 @@ CALLS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a value JSON cannot carry": ({"tools": [{1, 2}]}, ["JSON", "set"]),
     "nested too deeply": ({"metadata": _DEEP}, ["nested too deeply"]),
     "not a number": ({"temperature": float("nan")}, ["JSON", "not finite"]),
-    "max_tokens of nothing": ({"max_tokens": 0}, ["max_tokens", "at least 1"]),
+    "max_tokens of nothing": ({"max_tokens": 0}, ["max_tokens", "from 1 to", "not 0"]),
     "unknown provider wish": ({"provider": {"onyl": ["groq"]}}, ["provider.onyl", "only"]),
     "unknown sort": ({"provider": {"sort": "quality"}}, ["'quality'", "price"]),
     "negative cap in a call": ({"provider": {"max_price": -1}}, ["MaxPrice.input", "-1", "greater than or equal to 0"]),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hfrouter.cost import ledger
+from hfrouter import places
 from hfrouter.cost.ledger import default_path, new_id
 
 
@@ -81,7 +81,7 @@ def test_the_ledger_is_in_the_users_state_directory(name: str, monkeypatch: pyte
         monkeypatch.delenv(variable, raising=False)
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(ledger.sys, "platform", name.partition(",")[0])
+    monkeypatch.setattr(places.sys, "platform", name.partition(",")[0])
     assert default_path() == Path(path).expanduser()
 
 

@@ -171,7 +171,7 @@ class TestEcho:
     def test_a_long_prompt_is_compared_in_little_time(self) -> None:
         sent = tuple(f"{n} " + "lorem ipsum dolor sit amet " * 4000 for n in range(20))  # 2 MB
         began = time.perf_counter()
-        assert read(500, {"error": "x" * 150 + "lorem ipsum dolor" + "y" * 150}, sent=sent).text != WITHHELD
+        assert read(500, {"error": "x" * 150 + "lorem ipsum do" + "y" * 150}, sent=sent).text != WITHHELD
         assert time.perf_counter() - began < 0.5
 
 

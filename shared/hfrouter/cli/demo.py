@@ -11,6 +11,8 @@ from hfrouter.cli.documents import passages
 from hfrouter.cli.report import Call, print_report
 from hfrouter.cli.stage import Stage, stage
 
+_WIDE = 118
+
 
 def run(model: str, embedding_model: str, *, live: bool) -> int:
     """Run the demo and print what happened.
@@ -24,6 +26,8 @@ def run(model: str, embedding_model: str, *, live: bool) -> int:
         The exit code: 0 when every answer was right.
     """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, _WIDE))  # a file or a pipe has no width of its own
     with stage(model, embedding_model, live=live) as on:
         console.print(_opening(live, model), highlight=False)
         calls = list(_scenes(on))

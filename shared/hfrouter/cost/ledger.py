@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from hfrouter.cost.price import Cost, Price
 from hfrouter.cost.usage import Usage
+from hfrouter.places import state_directory
 
 PENDING = Cost(0, None, "pending")
 
@@ -192,14 +192,4 @@ def default_path() -> Path:
 
     Where the user has no home, it is a path that cannot be made: the ledger then says so and stays in memory.
     """
-    try:
-        home = Path.home()
-    except RuntimeError:
-        home = Path(os.devnull)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-    return base / "hfrouter" / "ledger.sqlite3"
+    return state_directory() / "ledger.sqlite3"

@@ -93,7 +93,7 @@ class Cost:
         >>> Cost(169200, 169200).usd
         Decimal('0.0001692')
         """
-        return _usd(self.lower) if self.exact else None
+        return usd(self.lower) if self.exact else None
 
     def __str__(self) -> str:
         """`$0.0001692`, `$0.0001 to $0.0002`, or `n/a`."""
@@ -175,7 +175,7 @@ class Total:
     @property
     def usd(self) -> Decimal | None:
         """The sum in USD when every part is known, else None."""
-        return _usd(self.known) if not self.unknown else None
+        return usd(self.known) if not self.unknown else None
 
     def __str__(self) -> str:
         if not self.unknown:
@@ -185,7 +185,8 @@ class Total:
         return f"{dollars(self.lower)} + {self.unknown} unknown" if self.lower else f"n/a ({self.unknown} unknown)"
 
 
-def _usd(nano: int) -> Decimal:
+def usd(nano: int) -> Decimal:
+    """Nano-USD as USD, to the last digit whatever the caller's decimal context."""
     with localcontext(_EXACT):
         return nano / NANO
 

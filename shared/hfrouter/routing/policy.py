@@ -28,7 +28,7 @@ def _number(value: Any) -> Any:
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_names)]
 Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
-UsdPerMillion = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+UsdPerMillion = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class _Frozen(BaseModel):

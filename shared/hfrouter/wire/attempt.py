@@ -11,7 +11,7 @@ from hfrouter.result import Delta
 from hfrouter.routing.flow import Done, Launch
 from hfrouter.routing.verdict import ANSWERED, FAILURES
 from hfrouter.wire.call import Account, Call
-from hfrouter.wire.http import Reply, WireFailure, send
+from hfrouter.wire.http import Lane, Reply, WireFailure, enter
 from hfrouter.wire.reader import Failed, Reader, read_error
 from hfrouter.wire.request import Request
 
@@ -35,9 +35,9 @@ class Opened:
     held: deque[Delta] = field(default_factory=deque)
 
     async def aclose(self) -> None:
-        """Close an answer nobody will read."""
-        await self.reader.aclose()
+        """Account for an answer nobody will read, and close it."""
         self.account.settle_later(FAILURES["abandoned"])
+        await self.reader.aclose()
 
 
 class Chat:
@@ -61,22 +61,22 @@ class Chat:
 
     async def _attempt(self, call: Call, launch: Launch, *, stream: bool, to_the_end: bool) -> Done:
         headers = call.headers(self.url)
+        sent = {**self.request.body, "authorization": headers["authorization"].partition(" ")[2]}
+        lane = await enter()
         account = Account(call, launch, streamed=stream)
         if self.request.needs.max_tokens is None:
             call.note("note", f"max_tokens {self.request.max_tokens_for(launch.target)} by default", launch.number)
         reply: Reply | None = None
-        reader: Reader | None = None
-        first_by = asyncio.get_running_loop().time() + launch.first_content
-        messages = self.request.body["messages"]
         try:
             await call.writer.begin(account.entry)
-            reply = await self._open(call, launch, headers, stream=stream, first_by=first_by)
-            account.answered_by(reply.status, reply.headers)
+            first_by = asyncio.get_running_loop().time() + launch.first_content
+            reply = await self._open(lane, account, headers, stream=stream, first_by=first_by)
             if reply.status >= 300:
-                raise Failed(await read_error(reply, call.clock.wall(), messages))
+                raise Failed(await read_error(reply, call.clock.wall(), sent))
             idle = self.request.idle(call.policy)
-            reader = Reader(reply, idle, first_by, messages, choices=self.request.choices)
+            reader = Reader(reply, idle, first_by, sent, choices=self.request.choices)
             opened = Opened(account, reader)
+            account.reads(reader.assembly)
             if not stream:
                 await self._read_unary(opened, launch)
             elif to_the_end:
@@ -84,31 +84,31 @@ class Chat:
             else:
                 await _read_to_commit(opened, call.policy.commit_on == "answer")
                 return Done(launch.number, ANSWERED, account.seconds, opened)
-            account.usage = reader.assembly.usage
             await account.settle(ANSWERED)
             await reader.aclose()
         except (Failed, WireFailure) as failure:
-            account.usage = reader.assembly.usage if reader else None
-            return await failed(account, reply, failure)
+            return await failed(account, reply or lane, failure)
         except BaseException:
-            account.usage = reader.assembly.usage if reader else None
             account.settle_later(FAILURES["abandoned"])
-            if reply is not None:
-                await reply.aclose()
+            await (reply or lane).aclose()
             raise
         return Done(launch.number, ANSWERED, account.seconds, opened)
 
     async def _open(
-        self, call: Call, launch: Launch, headers: Mapping[str, str], *, stream: bool, first_by: float
+        self, lane: Lane, account: Account, headers: Mapping[str, str], *, stream: bool, first_by: float
     ) -> Reply:
         """Send, and wait for status and headers no longer than for the first content."""
+        launch, policy = account.launch, account.call.policy
         content = self.request.bytes_for(launch.target, stream=stream)
         limit = first_by if stream else asyncio.get_running_loop().time() + self._unary_limit(launch)
+        account.sent = True
         try:
             async with asyncio.timeout_at(limit):
-                return await send("POST", self.url, headers, content, call.policy.connect)
+                reply = await lane.send("POST", self.url, headers, content, policy.connect)
         except TimeoutError:
             raise Failed.of("first_content_timeout" if stream else "answer_timeout") from None
+        account.answered_by(reply.status, reply.headers)
+        return reply
 
     def _unary_limit(self, launch: Launch) -> float:
         """Seconds a unary answer may take."""
@@ -127,12 +127,13 @@ class Chat:
         _check(opened)
 
 
-async def failed(account: Account, reply: Reply | None, failure: Failed | WireFailure) -> Done:
-    """End an attempt that failed: close, settle, report."""
+async def failed(account: Account, way: Reply | Lane, failure: Failed | WireFailure) -> Done:
+    """End an attempt that failed: settle, close, report."""
     judgement = failure.judgement if isinstance(failure, Failed) else FAILURES[failure.kind]
-    if reply is not None:
-        await reply.aclose()
-    await account.settle(judgement)
+    try:
+        await account.settle(judgement)
+    finally:
+        await way.aclose()
     return Done(account.launch.number, judgement, account.seconds)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from hfrouter.errors import HFRouterError
 from hfrouter.wire.http import close_client
 
 T = TypeVar("T")
@@ -190,6 +191,8 @@ def run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         call_soon(lambda: tasks[0].cancel() if tasks else None)
         ended.acquire(timeout=GRACE)
         raise
+    if tasks[0].cancelled():
+        raise HFRouterError("the call was stopped because the interpreter is ending; make it before that.")
     return tasks[0].result()
 
 

@@ -17,6 +17,7 @@ from hfrouter.routing.journal import Journal
 from hfrouter.routing.policy import Policy
 from hfrouter.routing.target import Target
 from hfrouter.routing.verdict import ANSWERED, Judgement, Verdict
+from hfrouter.wire.assemble import Assembly
 from hfrouter.wire.clock import Clock
 from hfrouter.wire.writer import Writer
 
@@ -81,9 +82,11 @@ class Account:
         self.target = launch.target
         self.attempt: Attempt | None = None
         self.first_content: float | None = None
-        self.usage: Usage | None = None
+        self.sent = False
         self.status: int | None = None
         self.request_id: str | None = None
+        self._usage: Usage | None = None
+        self._assembly: Assembly | None = None
         self.compute: Cost | None = None  # of an answer that is billed by compute time
         self._began = call.clock.monotonic()
         self.entry = Entry(
@@ -115,6 +118,19 @@ class Account:
             row = self.call.find(self.target.model, served)
             self.target = row or Target(self.target.model, served)
             self.call.note("note", f"served by {served}", self.launch.number)
+
+    def reads(self, assembly: Assembly) -> None:
+        """Take usage from this answer, as far as it will have come when the attempt ends."""
+        self._assembly = assembly
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens the provider has reported, or None."""
+        return self._usage if self._assembly is None else self._assembly.usage
+
+    @usage.setter
+    def usage(self, usage: Usage | None) -> None:
+        self._usage = usage
 
     def content(self) -> None:
         """Take down the time of the first content."""
@@ -169,12 +185,17 @@ class Account:
 
     def _cost(self, judgement: Judgement) -> Cost:
         bound = self.call.request.bound_for(self.target)
-        if judgement.kind in _NOTHING_SENT:
+        if not self.sent or judgement.kind in _NOTHING_SENT:
             return UNSENT
-        if judgement.verdict is not Verdict.OK and self.status is not None and self.status >= 300:
+        if judgement.verdict is not Verdict.OK and self.status is not None and self.status >= 400:
             return Cost.refused(self.status)
         if judgement is ANSWERED and self.compute is not None:
             return self.compute
-        if judgement is ANSWERED or self.usage is not None:
+        if judgement is ANSWERED or (self._assembly is not None and self._assembly.finished):
             return Cost.of(self.usage, self._price, bound)
-        return Cost.broken(self._price, bound, judgement.kind)
+        # A report that ran along with a broken answer is a lower bound: what came after it is billed, and not known.
+        broken = Cost.broken(self._price, bound, judgement.kind)
+        if self.usage is None or self._price is None or broken.upper is None:
+            return broken
+        least = min(Cost.of(self.usage, self._price).lower, broken.upper)
+        return Cost(least, broken.upper, broken.reason if least < broken.upper else "")

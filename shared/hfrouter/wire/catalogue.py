@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,6 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hfrouter.places import cache_directory
 from hfrouter.routing.rows import read_rows
 from hfrouter.routing.target import Target
 from hfrouter.wire import bridge
@@ -118,7 +118,11 @@ class Catalogue:
         mine: Future[None] = Future()
         won = self._fetches.setdefault(os.getpid(), mine)
         if won is mine:
-            bridge.submit(lambda: self._fetch(mine))
+            try:
+                bridge.submit(lambda: self._fetch(mine))
+            except RuntimeError:  # the interpreter is ending and starts no more threads
+                self._fetches.pop(os.getpid(), None)
+                mine.set_result(None)
         return won
 
     async def _fetch(self, fetch: Future[None]) -> None:
@@ -154,7 +158,7 @@ class Catalogue:
 
     @property
     def _path(self) -> Path:
-        return _cache_directory() / f"models-{hashlib.sha256(self._url.encode()).hexdigest()[:16]}.json"
+        return cache_directory() / f"models-{hashlib.sha256(self._url.encode()).hexdigest()[:16]}.json"
 
     def _look_on_disk(self) -> None:
         if self._looked_on_disk:
@@ -182,13 +186,3 @@ def _words(error: Exception) -> str:
     if isinstance(error, WireFailure):
         return error.kind
     return str(error) if type(error) is ValueError else type(error).__name__
-
-
-def _cache_directory() -> Path:
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "hfrouter"

@@ -88,11 +88,25 @@ async def _first(running: dict[int, asyncio.Task[Done]], seconds: float) -> Done
 
 
 async def _stop(task: asyncio.Task[Done]) -> None:
-    """Cancel an attempt and wait for its end; an answer that came all the same is closed."""
+    """Cancel an attempt and wait for its end; an answer that came all the same is closed.
+
+    By a callback, since the caller may be cancelled again while this waits, as by anyio's scopes on every tick.
+    """
+    task.add_done_callback(_discard)
     task.cancel()
-    ended = (await asyncio.gather(task, return_exceptions=True))[0]
-    if isinstance(ended, Done) and isinstance(ended.value, Opened):
-        await ended.value.aclose()
+    await asyncio.wait([task])
+
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+def _discard(task: asyncio.Task[Done]) -> None:
+    """Close the answer of an attempt nobody waits for; the set keeps the closing alive until it is done."""
+    if task.cancelled() or task.exception() is not None or not isinstance(opened := task.result().value, Opened):
+        return
+    closing = asyncio.get_running_loop().create_task(opened.aclose())
+    _closing.add(closing)
+    closing.add_done_callback(_closing.discard)
 
 
 def _raise(last: Judgement | None, call: Call) -> NoReturn:

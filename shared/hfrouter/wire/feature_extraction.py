@@ -22,7 +22,7 @@ from hfrouter.routing.target import Target
 from hfrouter.routing.verdict import ANSWERED, FAILURES, Judgement, Scope, Verdict, judge
 from hfrouter.wire.attempt import failed
 from hfrouter.wire.call import Account, Call
-from hfrouter.wire.http import Reply, WireFailure, send
+from hfrouter.wire.http import Reply, WireFailure, enter
 from hfrouter.wire.mapping import Served
 from hfrouter.wire.problem import problem_of
 from hfrouter.wire.reader import MAX_BODY_BYTES, Failed, read_error
@@ -139,27 +139,29 @@ class Extraction:
         served = self._served[launch.target.provider]
         url = url_for(self._root, served, launch.target.model)
         headers = call.headers(url)
+        sent = {"messages": self._batch.texts, "authorization": headers["authorization"].partition(" ")[2]}
+        lane = await enter()
         account = Account(call, launch, streamed=False)
         reply: Reply | None = None
         try:
             await call.writer.begin(account.entry)
+            account.sent = True
             async with asyncio.timeout(launch.first_content):
-                reply = await send("POST", url, headers, self._batch.content_for(served), call.policy.connect)
+                reply = await lane.send("POST", url, headers, self._batch.content_for(served), call.policy.connect)
                 account.answered_by(reply.status, reply.headers)
                 if reply.status >= 300:
-                    raise Failed(self._judged(await read_error(reply, call.clock.wall(), self._batch.texts)))
+                    raise Failed(self._judged(await read_error(reply, call.clock.wall(), sent)))
                 vectors = await self._vectors(reply, account)
             account.content()
             self._settle_in(call, launch, len(vectors[0]))
             await account.settle(ANSWERED)
         except TimeoutError:
-            return await failed(account, reply, Failed.of("first_content_timeout"))
+            return await failed(account, reply or lane, Failed.of("first_content_timeout"))
         except (Failed, WireFailure) as failure:
-            return await failed(account, reply, failure)
+            return await failed(account, reply or lane, failure)
         except BaseException:
             account.settle_later(FAILURES["abandoned"])
-            if reply is not None:
-                await reply.aclose()
+            await (reply or lane).aclose()
             raise
         await reply.aclose()
         return Done(launch.number, ANSWERED, account.seconds, Embedded(vectors, account))

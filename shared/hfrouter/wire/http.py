@@ -8,12 +8,12 @@ followed, nothing is retried.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from concurrent.futures import Future
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -38,11 +38,10 @@ class WireFailure(Exception):  # carries a kind to the judge, not an error of th
 class Reply:
     """An answer whose status and headers are here and whose body is still on the way."""
 
-    __slots__ = ("_client", "_response", "headers", "status")
+    __slots__ = ("_lane", "_response", "headers", "status")
 
-    def __init__(self, client: _Client, response: Any) -> None:
-        self._client: _Client | None = client
-        self._response = response
+    def __init__(self, lane: Lane, response: Any) -> None:
+        self._lane, self._response = lane, response
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
@@ -62,10 +61,76 @@ class Reply:
 
     async def aclose(self) -> None:
         """Close the connection unless the body was read to its end. May be called again."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.slots.release()
-            await self._response.aclose()
+        self._lane.leave()
+        await self._response.aclose()
+
+
+class Lane:
+    """A place among the requests in flight of one event loop. It is left once, by the reply or by who entered."""
+
+    __slots__ = ("_client", "_open")
+
+    def __init__(self, client: _Client) -> None:
+        self._client, self._open = client, True
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, connect: float
+    ) -> Reply:
+        """Send a request and return when status and headers of its answer are here.
+
+        Args:
+            method: `GET` or `POST`.
+            url: Absolute.
+            headers: All that are sent beside `host`, `content-length` and `connection`.
+            content: The body.
+            connect: Seconds to open a connection; every other time limit is the caller's.
+
+        Raises:
+            WireFailure: `connect_failed`, `connect_timeout`, `certificate_refused` or `connection_lost`.
+        """
+        package, client = _package(), self._client
+        try:
+            request = client.http.build_request(
+                method, url, content=content, headers=dict(headers), timeout=client.timeout(None, connect=connect)
+            )
+            return Reply(self, await client.http.send(request, stream=True))
+        except package.ConnectTimeout as error:
+            raise WireFailure("connect_timeout") from error
+        except package.ConnectError as error:
+            raise WireFailure("certificate_refused" if "CERTIFICATE" in str(error) else "connect_failed") from error
+        except (package.TransportError, package.InvalidURL) as error:
+            raise WireFailure("connection_lost") from error
+
+    async def aclose(self) -> None:
+        """Leave; a lane closes like a reply, for those who hold either."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the place to another request. May be called again."""
+        if self._open:
+            self._open = False
+            self._client.slots.release()
+
+
+async def enter() -> Lane:
+    """Wait for a place among the requests in flight, which is nobody's failure and on no provider's time.
+
+    Raises:
+        ConfigurationError: outside asyncio, or when the environment's certificates or proxies cannot be used.
+    """
+    client = await _client()
+    await client.slots.acquire()
+    return Lane(client)
+
+
+async def send(method: str, url: str, headers: Mapping[str, str], content: bytes | None, connect: float) -> Reply:
+    """Enter and send; see `Lane.send`."""
+    lane = await enter()
+    try:
+        return await lane.send(method, url, headers, content, connect)
+    except BaseException:
+        lane.leave()
+        raise
 
 
 class _Client:
@@ -74,49 +139,30 @@ class _Client:
     def __init__(self) -> None:
         import openai
 
-        self.http: Any = openai.DefaultAsyncHttpxClient(follow_redirects=False, verify=_trust())
+        # A proxy of the environment is for the world outside, not for what runs on this machine.
+        local: dict[str, None] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+        self.http: Any = openai.DefaultAsyncHttpxClient(follow_redirects=False, verify=_trust(), mounts=local)
         self.http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.slots = asyncio.Semaphore(_IN_FLIGHT)
         self.timeout: Any = openai.Timeout
 
 
 _held: dict[asyncio.AbstractEventLoop, tuple[int, _Client, AsyncGenerator[None, None]]] = {}
+_import: tuple[int, Future[None]] | None = None
 
 
-async def send(method: str, url: str, headers: Mapping[str, str], content: bytes | None, connect: float) -> Reply:
-    """Send a request and return when status and headers of its answer are here.
-
-    Args:
-        method: `GET` or `POST`.
-        url: Absolute.
-        headers: All that are sent beside `host`, `content-length` and `connection`.
-        content: The body.
-        connect: Seconds to open a connection; every other time limit is the caller's.
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop.
 
     Raises:
-        WireFailure: `connect_failed`, `connect_timeout`, `certificate_refused` or `connection_lost`.
+        ConfigurationError: there is none, as under trio.
     """
-    client = await _client()
-    package = _package()
-    await client.slots.acquire()
     try:
-        request = client.http.build_request(
-            method, url, content=content, headers=dict(headers), timeout=client.timeout(None, connect=connect)
-        )
-        response = await client.http.send(request, stream=True)
-    except package.ConnectTimeout as error:
-        client.slots.release()
-        raise WireFailure("connect_timeout") from error
-    except package.ConnectError as error:
-        client.slots.release()
-        raise WireFailure("certificate_refused" if "CERTIFICATE" in str(error) else "connect_failed") from error
-    except (package.TransportError, package.InvalidURL) as error:
-        client.slots.release()
-        raise WireFailure("connection_lost") from error
-    except BaseException:
-        client.slots.release()
-        raise
-    return Reply(client, response)
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "hfrouter runs on asyncio, and no asyncio loop is running here; under trio, use the synchronous methods."
+        ) from None
 
 
 async def _client() -> _Client:
@@ -125,47 +171,57 @@ async def _client() -> _Client:
     It is held by an asynchronous generator, because `loop.shutdown_asyncgens()`, which `asyncio.run` calls, closes
     those; a weak map keyed by loop would keep every loop alive through its sockets (50 of 50 measured).
     """
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        raise ConfigurationError(
-            "hfrouter runs on asyncio, and no asyncio loop is running here; under trio, use the synchronous methods."
-        ) from None
+    loop, pid = running_loop(), os.getpid()
     held = _held.get(loop)
-    if held is not None and held[0] == os.getpid():
+    if held is not None and held[0] == pid:
         return held[1]
-    for old in [old for old, (pid, _, _) in _held.items() if old.is_closed() or pid != os.getpid()]:
-        del _held[old]
     await _load()
-    client = _Client()
+    held = _held.get(loop)  # another call may have made it meanwhile
+    if held is not None and held[0] == pid:
+        return held[1]
+    for old, (owner, _, _) in list(_held.items()):
+        if old.is_closed() or owner != pid:
+            _held.pop(old, None)
+    try:
+        client = _Client()
+    except Exception as error:  # noqa: BLE001 (whatever the environment's settings break, it is theirs to mend)
+        raise ConfigurationError(
+            f"no HTTP client can be made here ({type(error).__name__}: {error}); look at SSL_CERT_FILE, SSL_CERT_DIR "
+            "and the proxy variables of the environment."
+        ) from None
     holder = _hold(loop, client)
-    _held[loop] = (os.getpid(), client, holder)
+    _held[loop] = (pid, client, holder)
     await anext(holder)
     return client
 
 
 async def _load() -> None:
-    """Import the SDK on a thread: it takes half a second, which no event loop should stand still."""
-    if "openai" in sys.modules:
-        return
-    loop = asyncio.get_running_loop()
-    loaded: asyncio.Future[None] = loop.create_future()
+    """Import the SDK on a thread, once: it takes half a second, which no event loop should stand still."""
+    global _import
+    if _import is None or _import[0] != os.getpid():
+        _import = os.getpid(), Future()
+        try:
+            threading.Thread(target=_do_import, args=(_import[1],), daemon=True, name="hfrouter-import").start()
+        except RuntimeError:  # the interpreter is ending and starts no more threads
+            _do_import(_import[1])
+    if not _import[1].done():
+        await asyncio.shield(asyncio.wrap_future(_import[1]))
 
-    def work() -> None:
+
+def _do_import(done: Future[None]) -> None:
+    try:
         import openai  # noqa: F401 (loaded for whoever comes next)
-
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(lambda: None if loaded.done() else loaded.set_result(None))
-
-    threading.Thread(target=work, daemon=True, name="hfrouter-import").start()
-    await loaded
+    finally:
+        done.set_result(None)
 
 
 async def _hold(loop: asyncio.AbstractEventLoop, client: _Client) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        _held.pop(loop, None)
+        held = _held.get(loop)
+        if held is not None and held[1] is client:
+            _held.pop(loop, None)
         await client.http.aclose()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,9 @@ from hfrouter.wire.retry_after import retry_after
 
 _SHOWN = 300
 _JUDGED = 16_384
-_ECHO = 24
+_ECHO = 16
+_LONG = 12
+_TOKEN = re.compile(r"\bhf_\w{4,}")
 WITHHELD = "(the provider's words repeat the request and are withheld)"
 
 
@@ -65,9 +68,17 @@ def problem_of(body: Mapping[str, Any], status: int | None = None, sent: Sequenc
     )
 
 
-def texts_of(messages: object) -> tuple[str, ...]:
-    """Every text in the messages of a request, so that an error can be kept from repeating one."""
-    return tuple(_texts(messages))
+def texts_of(sent: object) -> tuple[str, ...]:
+    """Every text of what was sent that an error must not repeat.
+
+    Args:
+        sent: Messages, or a request with its `messages` and everything else it holds, the credential included. Of the
+            messages every text counts; of the rest only long ones, since an error must be able to name a parameter.
+    """
+    if not isinstance(sent, Mapping):
+        return tuple(_texts(sent))
+    rest = {name: part for name, part in sent.items() if name != "messages"}
+    return (*_texts(sent.get("messages")), *(text for text in _texts(rest) if len(text) >= _LONG))
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -88,7 +99,9 @@ def _shown(message: str, sent: Sequence[str]) -> str:
     line = _one_line(message)
     if len(line) > _SHOWN:
         line = line[: _SHOWN - 1] + "…"
-    return WITHHELD if any(_echoes(line, _one_line(text)) for text in sent) else line
+    if any(_echoes(line, _one_line(text)) for text in sent):
+        return WITHHELD
+    return _TOKEN.sub("hf_***", line)
 
 
 def _one_line(text: str) -> str:
@@ -96,9 +109,9 @@ def _one_line(text: str) -> str:
 
 
 def _echoes(line: str, text: str) -> bool:
-    """Whether the line holds the text, or 24 characters of it in a row.
+    """Whether the line holds the text, or 16 characters of it in a row.
 
-    Any 24 in a row hold one of the line's blocks of 12, so only around a block that the text has is looked closer.
+    Any 16 in a row hold one of the line's blocks of 8, so only around a block that the text has is looked closer.
     """
     if len(text) < _ECHO:
         return bool(text) and text in line

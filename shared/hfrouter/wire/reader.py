@@ -22,6 +22,8 @@ MAX_ERROR_BYTES = 64 * 1024
 # Once a finish_reason was seen the answer is whole; usage and [DONE] may follow, and some servers hold the line open.
 _AFTER_FINISH = 2.0
 _END_OF_BODY = 0.05
+# Finish reasons that say the answer was given up: vLLM and SGLang, OpenRouter-style routers, DeepSeek.
+_BROKEN_OFF = ("abort", "error", "cancelled", "insufficient_system_resource")
 _BLANK = b" \t\r\n\xef\xbb\xbf"  # the last three are a byte order mark
 _ERROR_BODY_SECONDS = 5.0
 
@@ -145,13 +147,18 @@ class Reader:
     async def aclose(self) -> None:
         """Close the connection; after a whole answer, leave it to the next request."""
         self.ended = True
+        try:
+            await self._drain()
+        finally:
+            await self._reply.aclose()
+
+    async def _drain(self) -> None:
         if self._whole:
             # The end of the body follows [DONE] in the same breath; unread, it would cost the next call a connection.
             with contextlib.suppress(TimeoutError, WireFailure):
                 async with asyncio.timeout(_END_OF_BODY):
                     async for _ in self._pieces:
                         pass
-        await self._reply.aclose()
 
     async def _read(self) -> None:
         if self._opening and "html" in self._reply.headers.get("content-type", ""):
@@ -209,6 +216,9 @@ class Reader:
     def _take(self, event: Mapping[str, Any]) -> None:
         if _is_error(event):
             raise self._error(event)
+        for choice in _list(event.get("choices")):
+            if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") in _BROKEN_OFF):
+                raise self._error(choice) if choice.get("error") else Failed.of("cut")
         if event.get("choices") or event.get("usage"):
             self._events += 1
         try:
@@ -254,6 +264,10 @@ def _parse(data: str | bytes) -> Mapping[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _is_error(event: Mapping[str, Any]) -> bool:

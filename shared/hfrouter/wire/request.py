@@ -19,6 +19,8 @@ _DEFAULT_MAX_TOKENS = 4096
 _SHORT = 256
 _TOOL_IDLE, _IDLE = 60.0, 20.0
 _TEMPLATE = 64
+# No model has a context of a billion tokens, and nobody offers more than 128 choices.
+_MOST_TOKENS, _MOST_CHOICES = 1_000_000_000, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Request:
             ConfigurationError: for messages that are empty or no messages, or values JSON cannot carry.
         """
         body = {"messages": _messages(messages)} | {k: v for k, v in parameters.items() if v is not None}
+        _check_shapes(body)
         for ours in ("stream", "stream_options", "model"):
             body.pop(ours, None)
         for optional in ("tools", "functions"):
@@ -80,8 +83,8 @@ class Request:
     @property
     def choices(self) -> int:
         """How many answers are asked for."""
-        n = self.body.get("n")
-        return n if isinstance(n, int) and n > 0 else 1
+        n: int = self.body.get("n", 1)
+        return n
 
     def bound_for(self, target: Target) -> tuple[int, int]:
         """(input, output) tokens an attempt cannot exceed."""
@@ -100,6 +103,21 @@ class Request:
         if policy.idle is not None:
             return policy.idle
         return _TOOL_IDLE if self.needs.tools or self.needs.structured else _IDLE
+
+
+def _check_shapes(body: Mapping[str, Any]) -> None:
+    """Refuse what is read here and could not be sent.
+
+    Raises:
+        ConfigurationError: for `n`, `tools` or `response_format` of another kind.
+    """
+    if "n" in body:
+        _whole("n", body["n"], _MOST_CHOICES)
+    tools, shape = body.get("tools", []), body.get("response_format", {})
+    if isinstance(tools, str) or not isinstance(tools, Sequence):
+        raise ConfigurationError(f"tools is a {type(tools).__name__}; give a list of OpenAI tool mappings.")
+    if not isinstance(shape, Mapping):
+        raise ConfigurationError(f"response_format is a {type(shape).__name__}; give a mapping with its 'type'.")
 
 
 def _messages(messages: object) -> list[Mapping[str, Any]]:
@@ -136,9 +154,20 @@ def _limit(body: Mapping[str, Any]) -> int | None:
     if name is None:
         return None
     limit = body[name]
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise ConfigurationError(f"{name} must be a whole number of at least 1, not {limit!r}.")
-    return limit
+    return _whole(name, limit, _MOST_TOKENS)
+
+
+def _whole(name: str, value: object, most: int) -> int:
+    """A whole number from 1 to `most`.
+
+    Raises:
+        ConfigurationError: for anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        shown = repr(value)[:20] if isinstance(value, (str, float)) else f"a {type(value).__name__}"
+        shown = str(value) if isinstance(value, int) and abs(value) < 10**12 else shown
+        raise ConfigurationError(f"{name} must be a whole number from 1 to {most}, not {shown}.")
+    return value
 
 
 def _shows_image(content: object) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from hfrouter.errors import ConfigurationError
+from hfrouter.places import hub_token_file
 
 HF_ROUTER = "https://router.huggingface.co/v1"
 _VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -71,20 +71,11 @@ def find_token() -> str | None:
     for variable in _VARIABLES:
         if value := os.environ.get(variable, "").strip():
             return _checked(value, f"the token in {variable}", hugging_face=False)
-    path = _token_file()
     try:
-        value = path.read_text(encoding="utf-8").strip()
+        value = hub_token_file().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
     return _checked(value, "the token file of `hf auth login`", hugging_face=False) if value else None
-
-
-def _token_file() -> Path:
-    """As the Hub's own client: HF_TOKEN_PATH, else `token` in HF_HOME, else in the cache directory."""
-    if path := os.environ.get("HF_TOKEN_PATH"):
-        return Path(path).expanduser()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
-    return Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser() / "token"
 
 
 def _checked(token: object, name: str, *, hugging_face: bool) -> str:
@@ -126,15 +117,21 @@ def checked_base_url(url: str) -> str:
     Raises:
         ConfigurationError: when it is not `http(s)://host...`, or carries a user name.
     """
-    parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or "@" in parts.netloc
-        or parts.query
-        or parts.fragment
-    ):
+    if not isinstance(url, str) or not _usable(url):
         raise ConfigurationError(
             f"base_url must look like {HF_ROUTER!r}: http or https, a host and a path, no user name."
         )
     return url.rstrip("/")
+
+
+def _usable(url: str) -> bool:
+    """Whether a URL is plain: http or https, a host, a possible port, a path, and nothing else."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        possible = parts.port != 0
+    except ValueError:
+        return False
+    strange = "@" in parts.netloc or parts.query or parts.fragment
+    return possible and parts.scheme in {"http", "https"} and bool(parts.hostname) and not strange

@@ -18,6 +18,8 @@ from hfrouter.cost.ledger import Entry, Ledger, LedgerConflict, MemoryLedger
 logger = logging.getLogger("hfrouter")
 # Seconds that closing waits for a slow ledger; what it still holds then is written as long as the process lives.
 _GRACE = 0.5
+# Seconds a call waits for a ledger that another process has locked; the row is written when it is free.
+_PATIENCE = 1.0
 
 _Jobs = queue.SimpleQueue[Callable[[], None] | None]
 
@@ -33,17 +35,18 @@ class Writer:
         self._jobs: _Jobs | None = None
         self._thread: threading.Thread | None = None
         self._lock = _lock()
+        self._dropped: weakref.finalize[..., Writer] | None = None
         _writers.add(self)
 
     def __reduce__(self) -> tuple[type[Writer], tuple[Ledger]]:
         return Writer, (self.ledger,)
 
     async def begin(self, entry: Entry) -> None:
-        """Write a pending row and wait until it is written."""
+        """Write a pending row and wait until it is written, at most 1 s: a locked ledger must not cost a call."""
         await self._do(lambda: self.ledger.begin(entry))
 
     async def settle(self, entry: Entry) -> None:
-        """Settle a row and wait until it is written."""
+        """Settle a row and wait until it is written, at most 1 s."""
         await self._do(lambda: self.ledger.settle(entry))
 
     def settle_later(self, entry: Entry) -> None:
@@ -97,7 +100,9 @@ class Writer:
                 loop.call_soon_threadsafe(give)
 
         self._put(job)
-        await written
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await written
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do it; a ledger may fail in any way its author did not think of, and the call goes on."""
@@ -143,7 +148,8 @@ class Writer:
         thread = threading.Thread(target=_serve, args=(jobs, self._thread), daemon=True, name="hfrouter-ledger")
         thread.start()
         self._thread = thread
-        weakref.finalize(self, _abandon, jobs, self.ledger).atexit = False  # `_at_exit` waits, this does not
+        self._dropped = weakref.finalize(self, _abandon, jobs, self.ledger)
+        self._dropped.atexit = False  # `_at_exit` waits, this does not
         return jobs
 
     def _finish(self) -> threading.Thread | None:
@@ -153,6 +159,8 @@ class Writer:
         if jobs is None:
             self._close_ledger()
             return None
+        if self._dropped is not None:
+            self._dropped.detach()
         jobs.put(self._close_ledger)
         jobs.put(None)
         return self._thread

@@ -1,0 +1,34 @@
+"""What the adapters of frameworks share: settings as plain JSON, shared routers, facts about an answer as plain JSON.
+
+Only adapters import this: it needs pydantic, which `import hfrouter` does not load.
+"""
+
+from hfrouter.adapting.facts import answer_facts, attempt_facts, bounds, cost_facts
+from hfrouter.adapting.routers import Account, Own, router_of, sharing
+from hfrouter.adapting.settings import (
+    Names,
+    PlainProvider,
+    merged_call,
+    plain_policy,
+    plain_provider,
+    policy_of,
+    routed_call,
+)
+
+__all__ = [
+    "Account",
+    "Names",
+    "Own",
+    "PlainProvider",
+    "answer_facts",
+    "attempt_facts",
+    "bounds",
+    "cost_facts",
+    "merged_call",
+    "plain_policy",
+    "plain_provider",
+    "policy_of",
+    "routed_call",
+    "router_of",
+    "sharing",
+]
