@@ -192,7 +192,8 @@ def chunk(delta: Delta, *, blocks: bool) -> ChatGenerationChunk | None:
         tool_call_chunks=calls,
         response_metadata=_every_chunk(blocks=blocks),
     )
-    logprobs = next((c.get("logprobs") for c in delta.body.get("choices", ()) if c.get("logprobs")), None)
+    choices = (choice for choice in delta.body.get("choices", ()) if isinstance(choice, Mapping))
+    logprobs = next((c["logprobs"] for c in choices if c.get("logprobs")), None)
     return ChatGenerationChunk(message=message, generation_info={"logprobs": logprobs} if logprobs else None)
 
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("langchain_core")
 pytest.importorskip("llama_index.core")
+
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def figures(text: str) -> list[tuple[str, ...]]:
+    """Call, tokens and exact cost of the chat calls in a report."""
+    row = r"^(chain|chain, streamed|tool loop, turn \d) {2,}.* (\d+/\d+) +(\$[\d.]+) +right$"
+    return re.findall(row, text, re.MULTILINE)
 
 
 def hfrouter(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,6 +41,7 @@ def test_the_demo_survives_every_trouble_and_says_who_answered(monkeypatch: pyte
     for scene in ("tool loop, turn 2", "retrieval chain", "query, LlamaIndex", "agent, LlamaIndex"):
         assert any(row.startswith(scene) for row in rows), scene
     assert "WRONG" not in out
+    assert figures(out) == figures(README.read_text(encoding="utf-8")) != []
     assert re.search(r"no price listed .* n/a +right", out)
     assert re.search(r"\$0\.0\d+ +right", out)
     assert re.search(r"(\d+) of \1 answers right\. Fallback saved \d\d calls", out)

@@ -1,4 +1,4 @@
-"""The README's snippets run, and what it shows is what the demo prints."""
+"""The README's snippets run. That its report is the demo's is checked with the demo."""
 
 from __future__ import annotations
 

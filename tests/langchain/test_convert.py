@@ -17,10 +17,10 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from hfrouter import ConfigurationError
+from hfrouter import Body, ConfigurationError, Delta
 from hfrouter.simulator import Fault, Simulator
 from langchain_hfrouter import HFRouterConfigurationError
-from langchain_hfrouter.convert import openai_messages
+from langchain_hfrouter.convert import chunk, openai_messages
 
 DATA = base64.b64encode(b"not really a picture").decode()
 IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{DATA}"}}
@@ -198,3 +198,10 @@ def test_a_refusal_is_kept(chat: Any, sim: Simulator) -> None:
     message = chat().invoke("x")
     assert message.additional_kwargs == {"refusal": "I will not."}
     assert message.text == ""
+
+
+def test_a_choice_that_is_null_is_no_reason_to_break_a_stream() -> None:
+    body = Body({"choices": [{"index": 0, "delta": {"content": "hi"}}, None]})
+    made = chunk(Delta(text="hi", body=body), blocks=False)
+    assert made is not None
+    assert made.text == "hi"
