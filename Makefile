@@ -11,11 +11,12 @@ help:  ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
 
 $(STAMP): .ci/requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hfrouter needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP) --require-hashes -r .ci/requirements.lock
-	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
-	touch $(STAMP)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hfrouter needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo 'installing into $(VENV) (about a minute)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP) --require-hashes -r .ci/requirements.lock
+	@$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
 
 demo: $(STAMP)  ## the main job against a simulated router whose providers fail; no token needed
 	@$(BIN)/hfrouter demo
@@ -38,13 +39,15 @@ bare: $(STAMP)  ## the wheel: it holds exactly the packages, and the core works 
 	$(BIN)/python tests/wheel/check.py
 
 .venv-openai2/.ready: .ci/requirements-openai2.lock pyproject.toml
-	test -x .venv-openai2/bin/python || $(PYTHON) -m venv .venv-openai2
-	.venv-openai2/bin/python $(PIP) --require-hashes -r .ci/requirements-openai2.lock
-	.venv-openai2/bin/python $(PIP) --no-deps --no-build-isolation --editable .
-	touch $@
+	@echo 'installing into .venv-openai2'
+	@test -x .venv-openai2/bin/python || $(PYTHON) -m venv .venv-openai2
+	@.venv-openai2/bin/python $(PIP) --require-hashes -r .ci/requirements-openai2.lock
+	@.venv-openai2/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
 
-openai2: .venv-openai2/.ready  ## the core's tests on the 2.x SDK
-	.venv-openai2/bin/python -m pytest tests/core tests/wire tests/recordings tests/routing tests/cost tests/process
+openai2: .venv-openai2/.ready  ## the core's and the adapters' tests on the 2.x SDK
+	.venv-openai2/bin/python -m pytest -n 2 tests/core tests/wire tests/recordings tests/routing tests/cost tests/process \
+		tests/langchain tests/llamaindex
 
 UV_COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --quiet --constraint .ci/constraints.txt

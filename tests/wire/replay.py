@@ -197,7 +197,9 @@ class Server:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with connection, connection.makefile("rb") as reader, contextlib.suppress(OSError, ValueError):
             while (asked := _read(reader)) is not None:
-                place = self._places["/" + asked.path.split("/")[1]]
+                place = self._places.get("/" + asked.path.split("/")[1])
+                if place is None:
+                    break  # asked for something that is nowhere, such as the Hub
                 if not _send(connection, place.next(asked), place.left):
                     break
         self._open.discard(connection)

@@ -28,7 +28,7 @@ QUESTIONS = (
     ("When was the lighthouse lit for the first time?", "1871"),
     ("How many steps does the keeper climb?", "212"),
     ("When does the last ferry leave?", "18:40"),
-    ("When does the museum open?", "ten o'clock"),
+    ("When does the museum open?", "ten o'clock|10"),
 )
 _PROMPT = ChatPromptTemplate.from_messages(
     [("system", "Answer from the context only.\n\nContext:\n{context}"), ("human", "{question}")]

@@ -44,7 +44,7 @@ class Stage:
 
         Args:
             name: For the report.
-            expected: What a right answer says.
+            expected: What a right answer says; alternatives are divided by `|`.
             ask: Makes the call.
             trouble: What a provider is made to do meanwhile, each time it is asked.
             provider: Which one.
@@ -58,7 +58,8 @@ class Stage:
             if self.sim is not None:
                 self.sim.heal()
         rows = tuple(entry for entry in self.router.entries() if entry.id not in before)
-        return Call(name, rows, right=expected.lower() in answer.lower())
+        right = any(wanted in answer.lower() for wanted in expected.lower().split("|"))
+        return Call(name, rows, right=right)
 
 
 @contextmanager
