@@ -23,7 +23,7 @@ demo: $(STAMP)  ## the main job against a simulated router whose providers fail;
 
 test: $(STAMP)  ## the whole suite, with the coverage that routing/ and cost/ must keep
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n 2
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='*/hfrouter/routing/*,*/hfrouter/cost/*' --fail-under=95
 
