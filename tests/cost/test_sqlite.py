@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gc
+import itertools
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -286,44 +288,84 @@ def test_a_second_ledger_on_the_same_file_does_not_drop_the_locks_of_the_first(p
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_opens_its_own_connection_and_leaves_its_parents_alone(path: Path) -> None:
+def test_no_connection_crosses_a_fork_and_both_sides_open_their_own(path: Path) -> None:
     ledger = SQLiteLedger(path)
     ledger.begin(pending(call="parent"))
-    inherited = ledger._db
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            inherited = ledger._db is not None or bool(sqlite._left_alone)
             ledger.begin(pending(call="child"))
-            gc.collect()
-            left = any(db is inherited for db in sqlite._left_alone)
-            inherited.execute("SELECT 1")  # type: ignore[union-attr]  # still open: nobody closed it
             ledger.close()
-            code = 0 if left and ledger._db is None else 2
+            code = 2 if inherited else 0
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     ledger.begin(pending(call="parent"))
-    assert ledger._db is inherited
     assert [row.call for row in ledger.entries()] == ["parent", "child", "parent"]
     ledger.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_that_only_closes_does_not_close_its_parents_connection(path: Path) -> None:
+def test_a_fork_does_not_wait_for_ever_and_the_child_leaves_alone_what_it_inherits(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_FORK_WAITS", 0.05)
     ledger = SQLiteLedger(path)
     ledger.begin(pending())
     inherited = ledger._db
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            with ledger._lock:  # as if another thread was writing when the process forked
+    with ledger._lock:  # as if another thread was writing
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
                 ledger.close()
-            inherited.execute("SELECT 1")  # type: ignore[union-attr]  # still open
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+                gc.collect()
+                left = any(db is inherited for db in sqlite._left_alone)
+                inherited.execute("SELECT 1")  # type: ignore[union-attr]  # still open: nobody closed it
+                code = 0 if left else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ledger._db is inherited
     assert len(ledger.entries()) == 1
+    ledger.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_in_the_middle_of_writes_locks_nobody_out(path: Path) -> None:
+    """SQLite remembers a process's locks in memory, which a fork copies: a write under way would be for ever."""
+    ledger = SQLiteLedger(path)
+    stop, numbers = threading.Event(), itertools.count()
+
+    def write() -> None:
+        while not stop.is_set():
+            next(numbers)
+            ledger.begin(pending(call="parent"))
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    children = []
+    for _ in range(20):
+        time.sleep(0.005)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                ledger.begin(pending(call="child"))
+                ledger.close()
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert codes == [0] * 20
+    calls = [row.call for row in ledger.entries()]
+    assert calls.count("child") == 20
+    assert calls.count("parent") == next(numbers)
     ledger.close()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -43,8 +44,11 @@ UPDATE attempts SET provider = ?, outcome = ?, status = ?, duration_ms = ?, firs
     cost_lower_nano_usd = ?, cost_upper_nano_usd = ?, cost_reason = ?, request_id = ?
 WHERE id = ? AND outcome = 'pending'
 """
+_ledgers: weakref.WeakSet[SQLiteLedger] = weakref.WeakSet()
 # Connections inherited through a fork. Closing one, which dropping it would do, lets go of this process's locks.
 _left_alone: list[sqlite3.Connection] = []
+# Seconds a fork waits for a write that is under way.
+_FORK_WAITS = 1
 _TURNS = 100
 # With wal_autocheckpoint off, the log is folded back into the file after so many writes of this process.
 _CHECKPOINT_EVERY = 1000
@@ -68,6 +72,7 @@ class SQLiteLedger:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._writes = 0
+        _ledgers.add(self)
 
     def __repr__(self) -> str:
         return f"SQLiteLedger({str(self.path)!r})"
@@ -181,6 +186,35 @@ class SQLiteLedger:
     def _read(db: sqlite3.Connection, where: str = "", *values: str) -> list[Entry]:
         query = f"SELECT * FROM attempts {'WHERE ' + where if where else ''} ORDER BY id"  # noqa: S608 (our own text)
         return [_entry(row) for row in db.execute(query, values)]
+
+
+def _before_fork() -> None:
+    """Close every connection: SQLite's own memory of locks would be wrong in the child, which is locked out for ever.
+
+    The next write opens the file again, in parent and child alike.
+    """
+    for ledger in list(_ledgers):
+        if ledger._pid == os.getpid() and ledger._lock.acquire(timeout=_FORK_WAITS):
+            if ledger._db is not None:
+                ledger._db.close()
+                ledger._db = None
+            _forking.append(ledger)
+
+
+def _after_fork_in_parent() -> None:
+    while _forking:
+        _forking.pop()._lock.release()
+
+
+def _after_fork_in_child() -> None:
+    _forking.clear()
+    for ledger in list(_ledgers):
+        ledger._leave_inherited()
+
+
+_forking: list[SQLiteLedger] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def _write_ahead(db: sqlite3.Connection) -> None:
