@@ -181,3 +181,8 @@ def test_a_policy_that_leaves_nobody_says_why(router: Router) -> None:
     assert set(caught.value.reasons.values()) == {"not among the providers allowed"}
     with pytest.raises(NoTargetAvailable, match="no listed price"):
         router.embed(TEXTS, model=E5, policy=Policy(max_price=1))
+
+
+def test_each_length_asked_for_is_an_index_of_its_own(router: Router) -> None:
+    lengths = [router.embed(TEXTS, model=QWEN, dimensions=wish).dimension for wish in (256, None, 512, 256)]
+    assert lengths == [256, 4096, 512, 256]

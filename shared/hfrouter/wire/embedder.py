@@ -51,7 +51,7 @@ class Embedder:
         self._root, self._hub_url = root, hub_url
         self._headers, self._writer, self._clock, self._rng = headers, writer, clock, rng
         self._mappings = Mappings(hub_url, clock)
-        self._homes: dict[str, Home] = {}
+        self._homes: dict[tuple[str, int | None], Home] = {}
 
     async def embed(
         self, batch: Batch, model: str, policy: Policy, session: str | None, concurrency: int
@@ -62,7 +62,7 @@ class Embedder:
         """
         wanted = ModelId.parse(model)
         served, note = await self._served(wanted, session)
-        home = self._homes.setdefault(wanted.model, Home())
+        home = self._homes.setdefault((wanted.model, batch.dimensions), Home())
         targets, rejected = _targets(wanted, served, policy)
         if not targets:
             raise NoTargetAvailable(

@@ -24,7 +24,7 @@ from hfrouter.wire.attempt import failed
 from hfrouter.wire.call import Account, Call
 from hfrouter.wire.http import Reply, WireFailure, enter
 from hfrouter.wire.mapping import Served
-from hfrouter.wire.problem import problem_of
+from hfrouter.wire.problem import problem_of, texts_of
 from hfrouter.wire.reader import MAX_BODY_BYTES, Failed, read_error
 from hfrouter.wire.vectors import NotVectors, Vector, read_vectors
 
@@ -151,7 +151,7 @@ class Extraction:
                 account.answered_by(reply.status, reply.headers)
                 if reply.status >= 300:
                     raise Failed(self._judged(await read_error(reply, call.clock.wall(), sent)))
-                vectors = await self._vectors(reply, account)
+                vectors = await self._vectors(reply, account, sent)
             account.content()
             self._settle_in(call, launch, len(vectors[0]))
             await account.settle(ANSWERED)
@@ -172,7 +172,7 @@ class Extraction:
             return replace(judgement, verdict=Verdict.FATAL, scope=Scope.REQUEST, kind=TOO_MUCH)
         return judgement
 
-    async def _vectors(self, reply: Reply, account: Account) -> list[Vector]:
+    async def _vectors(self, reply: Reply, account: Account, sent: Mapping[str, Any]) -> list[Vector]:
         body = bytearray()
         async for piece in reply.pieces():
             body += piece
@@ -181,7 +181,7 @@ class Extraction:
         try:
             answer = json.loads(bytes(body))
             if isinstance(answer, Mapping) and answer.get("error"):
-                raise Failed(judge(problem_of(answer, None, self._batch.texts)))
+                raise Failed(judge(problem_of(answer, None, texts_of(sent))))
             vectors = read_vectors(answer, len(self._batch.texts), normalize=bool(self._batch.normalize))
         except (ValueError, RecursionError) as error:
             words = str(error) if isinstance(error, NotVectors) else ""
