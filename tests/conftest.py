@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +27,21 @@ def own_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "HFROUTER_LEDGER"):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_loop_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close the loop that LlamaIndex's bridge leaves open in a thread without one; pytest keeps its own."""
+    yield
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        policy = asyncio.get_event_loop_policy()
+    loop = getattr(getattr(policy, "_local", None), "_loop", None)
+    if loop is not None and not loop.is_running() and not loop.is_closed():
+        loop.close()
+        policy.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")
