@@ -14,8 +14,6 @@ from hypothesis import HealthCheck, settings
 from hfrouter import Policy, Router
 from hfrouter.simulator import Simulator
 
-MODEL = "openai/gpt-oss-120b"
-
 # The same examples on every machine, and no verdict on how fast a busy one is.
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
