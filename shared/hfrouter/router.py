@@ -26,10 +26,10 @@ from hfrouter.wire.catalogue import Catalogue
 from hfrouter.wire.clock import SystemClock
 from hfrouter.wire.driver import drive
 from hfrouter.wire.embedder import Embedder
-from hfrouter.wire.feature_extraction import Batch, checked_texts
+from hfrouter.wire.feature_extraction import MOST_BATCHES, MOST_DIMENSIONS, Batch, checked_texts
 from hfrouter.wire.http import running_loop
 from hfrouter.wire.plan import check_known, choose
-from hfrouter.wire.request import Request
+from hfrouter.wire.request import Request, whole
 from hfrouter.wire.token import HF_ROUTER, Credential, checked_base_url, hub_of
 from hfrouter.wire.writer import Writer
 
@@ -265,6 +265,9 @@ class Router:
         """The asynchronous twin of `embed`."""
         running_loop()
         limits = self._policy_for(policy, None, provider, timeout)
+        whole("concurrency", concurrency, MOST_BATCHES)
+        if dimensions is not None:
+            whole("dimensions", dimensions, MOST_DIMENSIONS)
         batch = Batch(checked_texts(texts), normalize, truncate, prompt_name, dimensions)
         session = _header_value("session", session) or self._session
         if not batch.texts:

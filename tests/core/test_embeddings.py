@@ -162,6 +162,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no text": ({"texts": ["a", None]}, r"texts\[1\] is a NoneType"),
     "a chat model": ({"model": "openai/gpt-oss-120b"}, "is no embedding model: providers serve it for conversational"),
     "an unknown model": ({"model": "no/such-model"}, "the Hub knows no model 'no/such-model'"),
+    "no concurrency": ({"concurrency": 0}, "concurrency must be a whole number from 1 to 128, not 0"),
+    "concurrency of another kind": ({"concurrency": None}, "concurrency must be .* not a NoneType"),
+    "negative dimensions": ({"dimensions": -1}, "dimensions must be .* not -1"),
     "no model id": ({"model": "bge-small"}, "is not a model id"),
     "an unknown pin": ({"model": f"{E5}:togther"}, "'togther' does not embed .* did you mean 'together'"),
 }

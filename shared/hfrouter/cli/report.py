@@ -105,5 +105,5 @@ def _saved(calls: Sequence[Call], *, live: bool) -> str:
     right = sum(call.right for call in calls)
     story = f"{right} of {len(calls)} answers right. "
     if saved:
-        return story + f"Fallback saved {saved} calls: with their first provider alone they would have failed."
+        return story + f"Fallback saved {saved} calls: they were answered after an attempt had failed."
     return story + ("Every first attempt answered." if live else "Nothing failed.")

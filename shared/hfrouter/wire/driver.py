@@ -152,5 +152,5 @@ def _error(last: Judgement | None, call: Call) -> HFRouterError:
         return RequestRejected(f"the request was rejected ({last.status} {last.kind}{said}); change it and call again.")
     tried = "no provider answered" if len(call.attempts) == 1 else f"all {len(call.attempts)} attempts failed"
     return RouteExhausted(
-        f"{tried}, the last with {last.kind}{said}; try again later, or allow more models with Policy.models."
+        f"{tried}, the last with {last.kind}{said}; try again later, or allow more providers or models in the policy."
     )

@@ -71,7 +71,7 @@ class Embedder:
         work = _Work(served, home, targets, policy, session, note)
         most = min(home.most.get(home.provider or "", BATCH), BATCH)
         first, *others = [batch.part(batch.texts[i : i + most]) for i in range(0, len(batch.texts), most)]
-        slots = asyncio.Semaphore(max(1, concurrency))
+        slots = asyncio.Semaphore(concurrency)
 
         async def follow(part: Batch) -> list[tuple[Call, Embedded]]:
             async with slots:

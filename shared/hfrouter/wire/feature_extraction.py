@@ -35,6 +35,8 @@ _OPENAI_PATHS = {
     "deepinfra": "/v1/openai/embeddings",
 }
 HF_INFERENCE = "hf-inference"
+# Batches that may be on the way at once stay below the requests in flight of a loop; no model has longer vectors.
+MOST_BATCHES, MOST_DIMENSIONS = 128, 100_000
 # The outcome of a batch that a provider finds too large.
 TOO_MUCH = "batch_too_large"
 PROVIDERS = frozenset({HF_INFERENCE, *_OPENAI_PATHS})

@@ -11,7 +11,6 @@ from hfrouter.routing.strategy import ordered
 from hfrouter.routing.target import ModelId, Target
 from hfrouter.wire.call import Call
 from hfrouter.wire.catalogue import Listing
-from hfrouter.wire.token import HF_ROUTER
 
 
 def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing | None) -> tuple[Target, ...]:
@@ -26,8 +25,8 @@ def choose(call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing
         call.journal.plan(targets, {})
         if not targets:
             raise NoTargetAvailable(
-                "without the catalogue nobody can keep to the policy's providers or prices; try again when "
-                f"{HF_ROUTER} answers, or name providers with Policy(only=[...]).",
+                "without the catalogue nobody can keep to the policy's providers or prices; try again when the router "
+                "answers, or name providers with Policy(only=[...]).",
                 journal=call.journal,
             )
         return targets

@@ -112,7 +112,7 @@ def _check_shapes(body: Mapping[str, Any]) -> None:
         ConfigurationError: for `n`, `tools` or `response_format` of another kind.
     """
     if "n" in body:
-        _whole("n", body["n"], _MOST_CHOICES)
+        whole("n", body["n"], _MOST_CHOICES)
     tools, shape = body.get("tools", []), body.get("response_format", {})
     if isinstance(tools, str) or not isinstance(tools, Sequence):
         raise ConfigurationError(f"tools is a {type(tools).__name__}; give a list of OpenAI tool mappings.")
@@ -154,10 +154,10 @@ def _limit(body: Mapping[str, Any]) -> int | None:
     if name is None:
         return None
     limit = body[name]
-    return _whole(name, limit, _MOST_TOKENS)
+    return whole(name, limit, _MOST_TOKENS)
 
 
-def _whole(name: str, value: object, most: int) -> int:
+def whole(name: str, value: object, most: int) -> int:
     """A whole number from 1 to `most`.
 
     Raises:
