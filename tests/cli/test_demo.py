@@ -41,7 +41,9 @@ def test_the_demo_survives_every_trouble_and_says_who_answered(monkeypatch: pyte
     for scene in ("tool loop, turn 2", "retrieval chain", "query, LlamaIndex", "agent, LlamaIndex"):
         assert any(row.startswith(scene) for row in rows), scene
     assert "WRONG" not in out
-    assert figures(out) == figures(README.read_text(encoding="utf-8")) != []
+    readme = README.read_text(encoding="utf-8")
+    assert figures(out) == figures(readme) != []
+    assert re.findall(r"^\d+ calls, .* tokens\.", out, re.MULTILINE)[0] in readme
     assert re.search(r"no price listed .* n/a +right", out)
     assert re.search(r"\$0\.0\d+ +right", out)
     assert re.search(r"(\d+) of \1 answers right\. Fallback saved \d\d calls", out)
