@@ -118,6 +118,57 @@ def test_a_pin_forbids_other_providers_of_its_model_only(name: str) -> None:
     assert eligible(ROWS, [ModelId.parse(n) for n in names], Policy(), Needs()) == (allowed, rejected)
 
 
+HF, GROQ, GONE = (
+    Target("org/m", "hf-inference", is_free=True),
+    Target("org/m", "groq"),
+    Target("org/m", "novita", live=False),
+)
+HF_REASON = "hf-inference is for small models on CPUs and lists no price; name it in order or only, or pin it"
+CPUS: dict[str, tuple[list[Target], str, dict[str, Any], bool]] = {
+    "others serve the model": ([HF, GROQ], "org/m", {}, False),
+    "others serve it, though not this call": ([HF, GROQ], "org/m", {"ignore": "groq"}, False),
+    "it is in order": ([HF, GROQ], "org/m", {"order": ["groq", "hf-inference"]}, True),
+    "it is in only": ([HF, GROQ], "org/m", {"only": "hf-inference"}, True),
+    "it is pinned": ([HF, GROQ], "org/m:hf-inference", {}, True),
+    "nobody else serves the model": ([HF], "org/m", {}, True),
+    "nobody else is live": ([HF, GONE], "org/m", {}, True),
+    "nobody else but an endpoint of the user's": ([HF, Target("org/m", "own", url="http://h/v1")], "org/m", {}, True),
+}
+
+
+@pytest.mark.parametrize("name", CPUS)
+def test_hf_inference_chats_where_it_is_named_or_alone(name: str) -> None:
+    rows, model, limits, may = CPUS[name]
+    allowed, rejected = eligible(rows, [ModelId.parse(model)], Policy(**limits), Needs())
+    assert (HF in allowed) is may
+    assert rejected.get(HF.id) == (None if may else HF_REASON)
+
+
+OWN_M, OWN_N, FIXED = (Target(model, "own", url="http://h/v1") for model in ("org/m", "org/n", "llama3.2"))
+OWN: dict[str, tuple[list[str], list[Target], list[Target]]] = {
+    "any model": (["org/m", "org/n"], [OWN_M, OWN_N], [OWN_M, OWN_N]),
+    "one model serves whatever is asked": (["org/m", "org/n"], [FIXED], [FIXED]),
+    "pinned to it": (["org/m:own"], [FIXED, OWN_M], [OWN_M, FIXED]),
+    "pinned to another": (["org/m:a"], [FIXED, OWN_M], []),
+    "one model pinned to another, one free": (["org/m:a", "org/n"], [FIXED, OWN_M, OWN_N], [OWN_N, FIXED]),
+    "its one model is the one that is pinned": (["org/m:a", "org/n"], [OWN_M], []),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_endpoint_may_serve_what_it_is_not_kept_from(name: str) -> None:
+    names, rows, expected = OWN[name]
+    allowed, rejected = eligible(rows, [ModelId.parse(n) for n in names], Policy(), Needs())
+    assert allowed == expected
+    assert {*rejected} == {row.id for row in rows if row not in expected}
+
+
+def test_pictures_in_the_request_do_not_make_it_too_long() -> None:
+    big = Needs(input_bytes=1_000_000, image_bytes=990_000, images=True)
+    assert eligible([FULL], WANTED, Policy(), big) == ([FULL], {})
+    assert not doubtful(FULL, big)
+
+
 DOUBTS: dict[str, tuple[Target, Needs, bool]] = {
     "all known": (FULL, ALL_NEEDS, False),
     "nothing needed": (BARE, Needs(), False),

@@ -11,6 +11,9 @@ from hfrouter.routing.target import ModelId, Target
 # Bytes of JSON per token: fewer than 2 % of texts have under 3.5, none of the recorded ones over 8.
 _BYTES_PER_TOKEN_LIKELY = 3.5
 _BYTES_PER_TOKEN_MOST = 8
+# Hugging Face's own service is for small models on CPUs since 2025-07, and bills seconds of hardware instead of tokens,
+# so that nobody knows the price before the answer: where others serve a model, it chats for those who name it.
+_HF_INFERENCE = "hf-inference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,9 @@ class Needs:
         structured: It wants an answer that fits a JSON schema.
         images: It shows images.
         input_bytes: Size of messages, tools and schema as JSON.
+        image_bytes: How many of them are pictures in data URLs, whose tokens depend on pixels and not on bytes.
         max_tokens: Output tokens asked for, or None.
+        parameters: Names of the request's parameters.
     """
 
     tools: bool = False
@@ -30,11 +35,18 @@ class Needs:
     images: bool = False
     input_bytes: int = 0
     max_tokens: int | None = None
+    parameters: frozenset[str] = frozenset()
+    image_bytes: int = 0
 
     @property
     def input_tokens(self) -> int:
-        """The likely number of input tokens."""
-        return int(self.input_bytes / _BYTES_PER_TOKEN_LIKELY) + 1
+        """The likely number of input tokens, those of pictures left out."""
+        return int(self.text_bytes / _BYTES_PER_TOKEN_LIKELY) + 1
+
+    @property
+    def text_bytes(self) -> int:
+        """Size without pictures."""
+        return self.input_bytes - self.image_bytes
 
     @property
     def output_tokens(self) -> int:
@@ -48,7 +60,7 @@ def eligible(
     """Split the rows of the wanted models into those that may be tried and those that may not.
 
     Args:
-        rows: The catalogue.
+        rows: The catalogue, and the user's own endpoints; one that answers under a name nobody asked for may serve all.
         wanted: The call's model, then the fallback models, in order; a pin forbids other providers of that model.
         policy: Allowed, denied and capped.
         needs: What the request asks for.
@@ -56,21 +68,26 @@ def eligible(
     Returns:
         Eligible targets, in the order of `wanted` and of the catalogue; and the reason for the others by id.
     """
+    wanted = tuple(wanted)
+    asked = {model.model for model in wanted}
     by_model: dict[str, list[Target]] = {}
+    anywhere: list[Target] = []
     for row in rows:
-        by_model.setdefault(row.model, []).append(row)
-    allowed: list[Target] = []
+        (anywhere if row.url and row.model not in asked else by_model.setdefault(row.model, [])).append(row)
+    allowed: dict[str, Target] = {}
     rejected: dict[str, str] = {}
     for model in wanted:
-        for target in by_model.get(model.model, ()):
-            reason = _objection(target, model, policy, needs)
+        rivals = by_model.get(model.model, [])
+        shunned = any(row.live and not row.url and row.provider != _HF_INFERENCE for row in rivals)
+        for target in (*rivals, *anywhere):
+            reason = _objection(target, model, policy, needs) or (_slow(target, model, policy) if shunned else None)
             if reason:
                 rejected[target.id] = reason
-            elif target not in allowed:
-                allowed.append(target)
-    for target in allowed:  # named twice, once pinned to another provider
-        rejected.pop(target.id, None)
-    return allowed, rejected
+            else:
+                allowed.setdefault(target.id, target)
+    for name in rejected.keys() & allowed.keys():  # named twice, once pinned to another provider
+        del rejected[name]
+    return list(allowed.values()), rejected
 
 
 def doubtful(target: Target, needs: Needs) -> bool:
@@ -84,27 +101,35 @@ def doubtful(target: Target, needs: Needs) -> bool:
 
 
 def _objection(target: Target, model: ModelId, policy: Policy, needs: Needs) -> str | None:
-    """The first reason why `target` may not serve, or None."""
-    checks = (
-        (not target.live, "the catalogue lists it as not live"),
-        (model.provider not in (None, target.provider), f"the call is pinned to {model.provider}"),
-        (bool(policy.only) and target.provider not in policy.only, "not among the providers allowed"),
-        (target.provider in policy.ignore, "its provider is ignored"),
-        (needs.tools and target.supports_tools is False, "it does not support tools"),
-        (
-            needs.structured and target.supports_structured_output is False,
-            "it does not support structured output",
-        ),
-        (
-            needs.images and bool(target.input_modalities) and "image" not in target.input_modalities,
-            "it does not take images",
-        ),
-        (
-            target.context_length is not None and needs.input_bytes / _BYTES_PER_TOKEN_MOST > target.context_length,
-            f"the request is too long for its context of {target.context_length} tokens",
-        ),
-    )
-    return next((reason for failed, reason in checks if failed), None) or _too_dear(target, policy.max_price)
+    """The first reason why `target` may not serve, or None. It is asked of each row of a model at each call."""
+    if not target.live:
+        return "the catalogue lists it as not live"
+    if model.provider is not None and model.provider != target.provider:
+        return f"the call is pinned to {model.provider}"
+    if policy.only and target.provider not in policy.only:
+        return "not among the providers allowed"
+    if target.provider in policy.ignore:
+        return "its provider is ignored"
+    return _inability(target, needs) or _too_dear(target, policy.max_price)
+
+
+def _inability(target: Target, needs: Needs) -> str | None:
+    """What the request needs and the target is known not to have."""
+    if needs.tools and target.supports_tools is False:
+        return "it does not support tools"
+    if needs.structured and target.supports_structured_output is False:
+        return "it does not support structured output"
+    if needs.images and target.input_modalities and "image" not in target.input_modalities:
+        return "it does not take images"
+    if target.context_length is not None and needs.text_bytes > target.context_length * _BYTES_PER_TOKEN_MOST:
+        return f"the request is too long for its context of {target.context_length} tokens"
+    return None
+
+
+def _slow(target: Target, model: ModelId, policy: Policy) -> str | None:
+    if target.provider != _HF_INFERENCE or target.url or _HF_INFERENCE in (model.provider, *policy.order, *policy.only):
+        return None
+    return "hf-inference is for small models on CPUs and lists no price; name it in order or only, or pin it"
 
 
 def _too_dear(target: Target, cap: MaxPrice | None) -> str | None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from hfrouter.errors import ConfigurationError
 
 Usd = int | float | str | Decimal
-StrategyName = Literal["in_order", "cheapest", "fastest"]
+StrategyName = Literal["balanced", "cheapest", "fastest", "in_order"]
 
 
 def _names(value: Any) -> Any:
@@ -70,7 +70,8 @@ class Policy(_Frozen):
 
     Attributes:
         models: Models to fall back to, in order, after the one the call names.
-        strategy: How eligible targets of a model are ordered: `fastest`, `cheapest` or `in_order` (as listed).
+        strategy: How eligible targets of a model are ordered: `balanced` (price, speed and reliability in one score),
+            `cheapest`, `fastest` or `in_order` (as listed).
         order: Providers to try first, in this order.
         only: Providers allowed; empty means all.
         ignore: Providers never used.
@@ -81,6 +82,8 @@ class Policy(_Frozen):
         idle: Between two content events; None means 20, or 60 when the request has tools or a schema
             (a provider may send a whole tool call as one event).
         connect: To open a connection.
+        hedge: Whether a streamed attempt that stays silent for longer than usual gets a rival at another provider. It
+            may add 10 % of the calls and 3 % of the money.
         commit_on: `any` content commits a stream, or only the `answer`, so that reasoning can still be taken back.
         upstream: `auto` asks for a stream and assembles it, except for short or special requests; or always
             `stream`, or always `unary`.
@@ -93,7 +96,7 @@ class Policy(_Frozen):
     """
 
     models: Names = ()
-    strategy: StrategyName = "fastest"
+    strategy: StrategyName = "balanced"
     order: Names = ()
     only: Names = ()
     ignore: Names = ()
@@ -103,6 +106,7 @@ class Policy(_Frozen):
     first_content: Seconds = 12.0
     idle: Seconds | None = None
     connect: Seconds = 5.0
+    hedge: bool = False
     commit_on: Literal["any", "answer"] = "any"
     upstream: Literal["auto", "stream", "unary"] = "auto"
 
@@ -112,7 +116,7 @@ class Policy(_Frozen):
             self,
             *,
             models: str | Sequence[str] = (),
-            strategy: StrategyName = "fastest",
+            strategy: StrategyName = "balanced",
             order: str | Sequence[str] = (),
             only: str | Sequence[str] = (),
             ignore: str | Sequence[str] = (),
@@ -122,6 +126,7 @@ class Policy(_Frozen):
             first_content: float = 12.0,
             idle: float | None = None,
             connect: float = 5.0,
+            hedge: bool = False,
             commit_on: Literal["any", "answer"] = "any",
             upstream: Literal["auto", "stream", "unary"] = "auto",
         ) -> None: ...

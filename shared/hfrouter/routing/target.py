@@ -25,12 +25,15 @@ class Target:
         context_length: Tokens of input and output together.
         input_price: USD per million input tokens.
         output_price: USD per million output tokens.
+        cached_price: USD per million input tokens served from a cache; catalogues list none, so only a user gives it.
         is_free: True for a known zero price; a missing price is not free.
+        price_source: Where the prices were read: `catalogue`, or `user`.
         supports_tools: From the router's probes; None is "not known", not "no".
         supports_structured_output: Likewise.
         first_token_latency: Seconds, from the latest probe.
         throughput: Output tokens per second, from the latest probe.
         input_modalities: Such as `text`, `image`; empty when not known.
+        url: Base URL of an endpoint of the user's own; empty for the router.
     """
 
     model: str
@@ -45,6 +48,9 @@ class Target:
     first_token_latency: float | None = None
     throughput: float | None = None
     input_modalities: tuple[str, ...] = ()
+    cached_price: Decimal | None = None
+    price_source: str = "catalogue"
+    url: str = ""
 
     @property
     def id(self) -> str:

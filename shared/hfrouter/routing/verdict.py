@@ -208,5 +208,7 @@ FAILURES: dict[str, Judgement] = {
         Judgement(Verdict.FALLBACK, "compressed_answer", Scope.TARGET, 200),
         Judgement(Verdict.FALLBACK, "dimension_differs", Scope.TARGET, 200),
         Judgement(Verdict.FALLBACK, "abandoned", Scope.TARGET),
+        Judgement(Verdict.FALLBACK, "hedge_lost", Scope.TARGET),
+        Judgement(Verdict.FALLBACK, "over_budget", Scope.TARGET),
     )
 }
