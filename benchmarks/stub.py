@@ -51,7 +51,13 @@ _UNARY = _answer(
 _SHORT_STREAM = _answer("text/event-stream", _stream(20))
 _LONG_STREAM = _answer("text/event-stream", _stream(CHUNKS))
 _ROW = {"provider": "groq", "status": "live", "pricing": {"input": 0.1, "output": 0.5}, "context_length": 131072}
-_LISTING = {"data": [{"id": "openai/gpt-oss-20b", "providers": [_ROW]}]}
+_ROWS = [_ROW | {"provider": f"provider-{n}", "pricing": {"input": 0.1 + n / 100, "output": 0.5}} for n in range(20)]
+_LISTING = {
+    "data": [
+        {"id": "openai/gpt-oss-20b", "providers": [_ROW]},
+        {"id": "openai/gpt-oss-120b", "providers": _ROWS},  # with 20 candidates, for `deciding.py`
+    ]
+}
 _MODELS = _answer("application/json", json.dumps(_LISTING).encode())
 
 

@@ -5,22 +5,36 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langchain_core.utils import get_pydantic_field_names
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from hfrouter import ConfigurationError, Policy, Router, __version__
-from hfrouter.adapting import Account, Names, Own, PlainProvider, plain_policy, routed_call, router_of, sharing
+from hfrouter import ConfigurationError, Policy, Router, __version__, tags
+from hfrouter.adapting import (
+    TAGS,
+    Account,
+    Names,
+    Own,
+    PlainProvider,
+    attributed,
+    carried_tags,
+    plain_policy,
+    routed_call,
+    router_of,
+    sharing,
+)
 from langchain_hfrouter import convert, settings, structured
 from langchain_hfrouter.errors import model_errors
 
@@ -166,6 +180,16 @@ class ChatHFRouter(BaseChatModel):
         message.response_metadata["cost"]  # 7.65e-06: USD of the answer; not there unless it is known exactly
         message.response_metadata["cost_details"]["total_usd"]  # '0.00000765': with failed attempts, to the last digit
         model.active_router.entries()  # the ledger: a row for each attempt
+        ```
+
+    Attribution:
+        Tags go by `hfrouter.tags`, or by the config of any chain, and are written into the ledger's rows.
+
+        ```python
+        with model.active_router.track(feature="search") as spent:
+            model.invoke("Hello", {"metadata": {"hfrouter_tags": {"user": "ann"}}})
+        str(spent)  # '1 call, 1 attempt, $0.00000765'
+        model.active_router.spending(by="user")  # from the ledger, whatever came of the process
         ```
     """
 
@@ -351,9 +375,13 @@ class ChatHFRouter(BaseChatModel):
         return call | {"messages": convert.openai_messages(messages)}
 
     def _stream_call(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+        kwargs: Mapping[str, Any],
     ) -> tuple[dict[str, Any], bool]:
-        call = self._call(messages, stop, kwargs)
+        call = attributed(self._call(messages, stop, kwargs), run.metadata if run else None)
         if (call.get("n") or 1) > 1:
             raise ConfigurationError("a stream carries one answer; ask for n > 1 with invoke, or leave it out.")
         usage = kwargs.get("stream_usage")
@@ -389,7 +417,7 @@ class ChatHFRouter(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with model_errors():
-            call, usage = self._stream_call(messages, stop, kwargs)
+            call, usage = self._stream_call(messages, stop, run_manager, kwargs)
             blocks = self.output_version == "v1"
             with self.active_router.stream(**call) as stream:
                 for delta in stream:
@@ -411,7 +439,7 @@ class ChatHFRouter(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with model_errors():
-            call, usage = self._stream_call(messages, stop, kwargs)
+            call, usage = self._stream_call(messages, stop, run_manager, kwargs)
             blocks = self.output_version == "v1"
             async with await self.active_router.astream(**call) as stream:
                 async for delta in stream:
@@ -423,6 +451,69 @@ class ChatHFRouter(BaseChatModel):
                 if run_manager:
                     await run_manager.on_llm_new_token("", chunk=last)
                 yield last
+
+    # -- attribution ---------------------------------------------------------------------------------------------------
+    # LangChain hands a config's metadata to `_generate` and to some calls of `_stream` only. Where it does not, tags go
+    # by the context, and among the arguments of a stream; of `invoke` they must not be one, for the sake of cache keys.
+
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        *,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """As in LangChain; `metadata["hfrouter_tags"]` are the tags of the calls."""
+        with self._attributed(metadata):
+            return super().generate(messages, stop, callbacks, metadata=metadata, **kwargs)
+
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        *,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """The asynchronous twin of `generate`."""
+        with self._attributed(metadata):
+            return await super().agenerate(messages, stop, callbacks, metadata=metadata, **kwargs)
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (LangChain's name)
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """As in LangChain; `config["metadata"]["hfrouter_tags"]` are the tags of the call."""
+        return super().stream(input, config, stop=stop, **self._with_tags(config, kwargs))
+
+    def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (LangChain's name)
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """The asynchronous twin of `stream`."""
+        return super().astream(input, config, stop=stop, **self._with_tags(config, kwargs))
+
+    def _attributed(self, metadata: Mapping[str, Any] | None) -> AbstractContextManager[None]:
+        with model_errors():
+            return tags(carried_tags(self.metadata, metadata))
+
+    def _with_tags(self, config: RunnableConfig | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a stream, with the tags of its config."""
+        with model_errors():
+            given = {TAGS: kwargs.get(TAGS)}
+            found = carried_tags(self.metadata, ensure_config(config).get("metadata"), given)
+        return kwargs | {TAGS: found} if found else kwargs
 
     # -- tools and structured output -----------------------------------------------------------------------------------
     # Every name in these signatures is imported at run time: RunnableWithFallbacks resolves them (langchain#36579).

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import ensure_config
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from hfrouter import Embeddings as Embedded
 from hfrouter import Policy, Router
-from hfrouter.adapting import Account, Own, PlainProvider, policy_of, router_of, sharing
+from hfrouter.adapting import Account, Own, PlainProvider, carried_tags, policy_of, router_of, sharing
 from langchain_hfrouter.errors import model_errors
 from langchain_hfrouter.settings import PathText, PlainPolicy
 
@@ -127,6 +128,7 @@ class HFRouterEmbeddings(BaseModel, Embeddings):
             "policy": policy_of(self.policy),
             "provider": self.provider,
             "session": self.session,
+            "tags": carried_tags(ensure_config().get("metadata")),
             "timeout": self.request_timeout,
             "concurrency": self.concurrency,
         }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from hfrouter import ConfigurationError, Embeddings, Policy, Router
-from hfrouter.adapting import Account, Own, PlainProvider, policy_of, router_of, sharing
+from hfrouter.adapting import Account, Own, PlainProvider, carried_tags, policy_of, router_of, sharing
 from llamaindex_hfrouter import settings
 
 # The batch that back-ends of hf-inference take at once; see hfrouter's `docs/routing.md`.
@@ -151,6 +152,7 @@ class HFRouterEmbedding(BaseEmbedding):
             "policy": policy_of(self.policy),
             "provider": self.provider,
             "session": self.session,
+            "tags": carried_tags(active_instrument_tags.get()),
             "timeout": self.timeout,
         }
 

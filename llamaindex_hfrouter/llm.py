@@ -19,8 +19,10 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import LLM, ToolSelection
+from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from hfrouter import ConfigurationError
+from hfrouter.adapting import attributed
 from llamaindex_hfrouter import convert, settings, streams
 from llamaindex_hfrouter.configured import PARAMETERS, ROUTING, ConfiguredLLM
 from llamaindex_hfrouter.events import Report
@@ -131,6 +133,7 @@ class HFRouter(ConfiguredLLM):
         said = {name: getattr(self, name) for name in ("model", *PARAMETERS, *ROUTING)}
         said["models"] = self.fallback_models
         call = settings.merged(settings.merged(said, self.additional_kwargs), given)
+        call = attributed(call, active_instrument_tags.get())
         sent = convert.openai_messages(messages, names, reasoning=self.replay_reasoning)
         return settings.routed(call, self.active_router.policy) | {"messages": sent}, names
 

@@ -9,7 +9,8 @@ HFRouterError
  ├─ RouteExhausted                     every allowed attempt failed: their side
  │    ├─ DeadlineExceeded(TimeoutError)
  │    └─ NoTargetAvailable             nothing eligible, with the reason for each candidate
- └─ StreamInterrupted                  the stream broke after content was delivered
+ ├─ StreamInterrupted                  the stream broke after content was delivered
+ └─ BillUnavailable                    Hugging Face's own bill cannot be read
 ```
 
 Every error says one sentence, one cause and one next step, survives pickling, and carries no request, header, key or
@@ -19,13 +20,18 @@ prompt.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from hfrouter.cost.price import Cost
     from hfrouter.cost.usage import Usage
     from hfrouter.result import Attempt
     from hfrouter.routing.journal import Journal
+
+_NOTHING = Decimal(0)
 
 
 def _rebuild(cls: type[HFRouterError], args: tuple[Any, ...], state: dict[str, Any]) -> HFRouterError:
@@ -84,7 +90,43 @@ class OutOfCredits(HFRouterError):
 
 
 class BudgetExceeded(HFRouterError):
-    """A budget refused the call before it was sent."""
+    """A budget refused the call before it was sent: it has too little left, or it cannot be kept. Amounts are USD.
+
+    Attributes:
+        budget: Which one, for readers: `$5.00 a day for user=ann`.
+        limit: What it allows.
+        spent: What is known to be spent.
+        held: What calls that are under way have reserved.
+        unsettled: What may have been spent on top by calls whose cost is not exact.
+        needed: What this call might have cost at most; None when that is not known.
+        resets_at: When its next day or month begins (UTC), or None.
+    """
+
+    budget: str
+    limit: Decimal
+    spent: Decimal
+    held: Decimal
+    unsettled: Decimal
+    needed: Decimal | None
+    resets_at: datetime | None
+
+    def __init__(
+        self,
+        message: str,
+        attempts: Sequence[Attempt] = (),
+        journal: Journal | None = None,
+        *,
+        budget: str = "",
+        limit: Decimal = _NOTHING,
+        spent: Decimal = _NOTHING,
+        held: Decimal = _NOTHING,
+        unsettled: Decimal = _NOTHING,
+        needed: Decimal | None = None,
+        resets_at: datetime | None = None,
+    ) -> None:
+        super().__init__(message, attempts, journal)
+        self.budget, self.limit, self.needed, self.resets_at = budget, limit, needed, resets_at
+        self.spent, self.held, self.unsettled = spent, held, unsettled
 
 
 class RouteExhausted(HFRouterError):
@@ -157,3 +199,7 @@ class StreamInterrupted(HFRouterError):
         """As the base, without the answer's text."""
         rebuild, (cls, args, state) = super().__reduce__()
         return rebuild, (cls, args, {k: v for k, v in state.items() if k != "partial"})
+
+
+class BillUnavailable(HFRouterError):
+    """Hugging Face's own bill cannot be read, or has a shape that is not known; no call depends on it."""

@@ -87,7 +87,7 @@ class Completion:
     Attributes:
         body: The OpenAI chat completion, normalised: reasoning is in `message.reasoning_content` whoever served it.
         target: The catalogue row that served it.
-        attempts: Every attempt of the call in order; the last one answered.
+        attempts: Every attempt of the call in order of launch; `answer` is the one that answered.
         cost: What the answering attempt cost. `total` adds the attempts that failed.
         journal: The decisions of the call.
         id: The call's id in the ledger.
@@ -129,14 +129,19 @@ class Completion:
         return reason
 
     @property
+    def answer(self) -> Attempt:
+        """The attempt that answered; a rival that lost to it may come after."""
+        return next(attempt for attempt in reversed(self.attempts) if attempt.ok)
+
+    @property
     def usage(self) -> Usage | None:
         """Tokens of the answering attempt, or None when the provider reported none."""
-        return self.attempts[-1].usage
+        return self.answer.usage
 
     @property
     def provider(self) -> str:
         """Who served the answer."""
-        return self.attempts[-1].provider
+        return self.answer.provider
 
     @property
     def model(self) -> str:

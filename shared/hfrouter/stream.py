@@ -29,6 +29,11 @@ class _About:
 
     _flowing: Flowing
 
+    def _tell(self) -> None:
+        """Tell the router's hooks, on this thread, what there is to tell."""
+        if (watch := self._flowing.call.watch) is not None:
+            watch.flush()
+
     @property
     def target(self) -> Target:
         """The catalogue row that serves the stream."""
@@ -118,17 +123,25 @@ class AsyncStream(_About):
             raise
         finally:
             if mine:
-                await self._flowing.aclose()
+                await self.aclose()
 
     async def __anext__(self) -> Delta:
-        delta = await self._flowing.next()
+        delta = None
+        try:
+            delta = await self._flowing.next()
+        finally:
+            if delta is None:
+                self._tell()
         if delta is None:
             raise StopAsyncIteration
         return delta
 
     async def aclose(self) -> None:
         """Close the upstream now."""
-        await self._flowing.aclose()
+        try:
+            await self._flowing.aclose()
+        finally:
+            self._tell()
 
     async def __aenter__(self) -> Self:
         return self
@@ -156,7 +169,7 @@ class Stream(_About):
         self._flowing = Flowing(call, opened)
         self._ahead = Ahead(self._flowing)
         self._pid = os.getpid()
-        self._dropped = weakref.finalize(self, self._ahead.stop)
+        self._dropped = weakref.finalize(self, _drop, self._ahead, self._flowing)
         self._dropped.atexit = False
 
     @classmethod
@@ -184,13 +197,20 @@ class Stream(_About):
     def _next(self) -> Delta | None:
         if self._pid != os.getpid():
             raise HFRouterError("this stream belongs to the process that opened it; open one in this process.")
-        return self._ahead.get()
+        delta = None
+        try:
+            delta = self._ahead.get()
+        finally:
+            if delta is None:
+                self._tell()
+        return delta
 
     def close(self) -> None:
         """Close the upstream now, and wait at most 0.5 s for its row to be written."""
         if self._pid == os.getpid() and self._dropped.alive:
             self._dropped()
             self._ahead.wait()
+            self._tell()
 
     def __enter__(self) -> Self:
         return self
@@ -202,3 +222,10 @@ class Stream(_About):
 
     def __repr__(self) -> str:
         return f"<Stream from {self.target.id}>"
+
+
+def _drop(ahead: Ahead, flowing: Flowing) -> None:
+    """Close the upstream of a stream that is left; what there is to tell, whoever calls next tells."""
+    ahead.stop()
+    if flowing.call.watch is not None:
+        flowing.call.watch.leave()

@@ -148,10 +148,18 @@ def test_a_stream_without_done_is_whole_once_it_has_a_finish_reason(sim: Simulat
     assert (answer.provider, answer.finish_reason, len(answer.attempts)) == ("groq", "stop", 1)
 
 
-def test_a_fast_server_error_is_asked_once_more_before_falling_back(sim: Simulator, router: Router) -> None:
+def test_a_fast_server_error_is_asked_once_more_while_attempts_are_left_for_the_others(
+    sim: Simulator, router: Router
+) -> None:
+    sim.fail("groq", Fault.status(500))
+    answer = router.chat(**ASK, provider={"only": ["groq", "novita"]})
+    assert [(a.provider, a.outcome) for a in answer.attempts] == [("groq", "server_error"), ("groq", "ok")]
+
+
+def test_with_as_many_others_as_attempts_it_is_left(sim: Simulator, router: Router) -> None:
     sim.fail("groq", Fault.status(500))
     answer = by_chat(router)
-    assert [(a.provider, a.outcome) for a in answer.attempts] == [("groq", "server_error"), ("groq", "ok")]
+    assert [(a.provider, a.outcome) for a in answer.attempts] == [("groq", "server_error"), ("novita", "ok")]
 
 
 def test_fallback_goes_on_to_the_next_model(sim: Simulator, router: Router) -> None:

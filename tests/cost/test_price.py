@@ -53,6 +53,12 @@ def test_a_price_is_a_decimal_of_zero_or_more(bad: Any) -> None:
         Price(Decimal(1), bad)
 
 
+@pytest.mark.parametrize("bad", [0.1, "0.1", Decimal(-1), Decimal("NaN"), Decimal(2)])
+def test_a_cached_price_is_one_and_not_above_the_inputs(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"USD per million|costs no more"):
+        Price(Decimal(1), Decimal(1), cached=bad)
+
+
 # (USD per million, tokens, nano-USD half-even, nano-USD rounded up): a token at 0.0005 is half a nano-USD.
 ROUNDINGS = [
     ("0.0005", 1, 0, 1),
@@ -125,6 +131,8 @@ COSTS: dict[str, tuple[Cost, tuple[int, int | None, str], str]] = {
         (0, 1, "cut"),
         "$0.00 to $0.000000001",
     ),
+    "broken, of images without a bound": (Cost.broken(PRICE, None, "cut"), (0, None, "cut"), "n/a"),
+    "broken, for free, without a bound": (Cost.broken(FREE, None, "cut"), (0, 0, "free"), "$0.00"),
     "never sent": (UNSENT, (0, 0, "nothing was sent"), "$0.00"),
 }
 

@@ -19,7 +19,8 @@ import pytest
 
 from hfrouter.cost import sqlite
 from hfrouter.cost.ledger import LedgerConflict
-from hfrouter.cost.sqlite import SCHEMA_VERSION, SQLiteLedger
+from hfrouter.cost.schema import SCHEMA_VERSION
+from hfrouter.cost.sqlite import SQLiteLedger
 from tests.cost.entries import pending, settled
 
 
@@ -109,7 +110,7 @@ def test_a_newer_schema_is_refused_with_what_to_do_and_left_as_it_is(path: Path)
     path.parent.mkdir(parents=True)
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(sqlite3.DatabaseError, match=r"newer hfrouter \(schema 2\); upgrade, or use another file"):
+    with pytest.raises(sqlite3.DatabaseError, match=r"newer hfrouter \(schema 3\); upgrade, or use another file"):
         SQLiteLedger(path).begin(pending())
     assert rows_in(path, "SELECT name FROM sqlite_master") == []
 
@@ -315,7 +316,17 @@ def test_a_fork_does_not_wait_for_ever_and_the_child_leaves_alone_what_it_inheri
     ledger = SQLiteLedger(path)
     ledger.begin(pending())
     inherited = ledger._db
-    with ledger._lock:  # as if another thread was writing
+    held, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with ledger._lock:
+            held.set()
+            done.wait(10)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    assert held.wait(10)
+    try:
         child = os.fork()
         if child == 0:
             code = 1
@@ -328,6 +339,9 @@ def test_a_fork_does_not_wait_for_ever_and_the_child_leaves_alone_what_it_inheri
             finally:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        done.set()
+        writing.join()
     assert ledger._db is inherited
     assert len(ledger.entries()) == 1
     ledger.close()
@@ -369,3 +383,82 @@ def test_a_fork_in_the_middle_of_writes_locks_nobody_out(path: Path) -> None:
     assert calls.count("child") == 20
     assert calls.count("parent") == next(numbers)
     ledger.close()
+
+
+# -- steps that may not wait -------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_taken_at_once_when_nobody_is_in_the_way(path: Path) -> None:
+    entry = pending()
+    with contextlib.closing(SQLiteLedger(path)) as ledger:
+        with pytest.raises(BlockingIOError):  # the file is not open yet
+            ledger.at_once(lambda: ledger.begin(entry))
+        assert ledger.entries() == []
+        ledger.at_once(lambda: ledger.begin(entry))
+        ledger.at_once(lambda: ledger.settle(settled(entry)))
+        assert ledger.entries() == [settled(entry)]
+
+
+def test_a_step_does_not_wait_for_another_process_or_thread(path: Path) -> None:
+    with contextlib.closing(SQLiteLedger(path)) as ledger:
+        ledger.entries()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            for tags in ((), (("user", "ann"),)):
+                with pytest.raises(BlockingIOError):
+                    ledger.at_once(lambda tags=tags: ledger.begin(pending(tags=tags)))  # type: ignore[misc]
+            assert time.monotonic() - began < 1  # of the 10 s that others wait
+        with ledger._connection() as db:
+            assert not db.in_transaction
+            assert db.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
+            thread = threading.Thread(target=lambda: refused.append(hurry(ledger)))
+            refused: list[str] = []
+            thread.start()
+            thread.join(5)
+        assert refused == ["BlockingIOError"]
+        assert hurry(ledger) == "written"
+
+
+def hurry(ledger: SQLiteLedger) -> str:
+    try:
+        ledger.at_once(lambda: ledger.begin(pending()))
+    except BlockingIOError as error:
+        return type(error).__name__
+    return "written"
+
+
+def test_the_log_is_never_folded_back_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_CHECKPOINT_EVERY", 2)
+    with contextlib.closing(SQLiteLedger(path)) as ledger:
+        ledger.entries()
+        entries = [pending() for _ in range(3)]
+        for entry in entries:
+            ledger.begin(entry)
+        for entry in entries[:2]:
+            ledger.at_once(lambda entry=entry: ledger.settle(settled(entry)))  # type: ignore[misc]
+        assert not Path(f"{path}.lock").exists()
+        assert hurry(ledger) == "BlockingIOError"  # it is due
+        ledger.settle(settled(entries[2]))
+        assert Path(f"{path}.lock").exists()
+        assert hurry(ledger) == "written"
+
+
+def test_a_disk_that_was_slow_is_left_alone_for_a_while(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_PAUSE_NS", 100_000_000)
+    with contextlib.closing(SQLiteLedger(path)) as ledger:
+        ledger.entries()
+        ledger.at_once(lambda: time.sleep(0.03))
+        assert hurry(ledger) == "BlockingIOError"
+        time.sleep(0.15)
+        assert hurry(ledger) == "written"
+
+
+def test_what_is_wrong_with_a_row_is_said_at_once_and_leaves_the_ledger_usable(path: Path) -> None:
+    with contextlib.closing(SQLiteLedger(path)) as ledger:
+        ledger.entries()
+        with pytest.raises(LedgerConflict):
+            ledger.at_once(lambda: ledger.settle(settled(pending())))
+        with pytest.raises(OverflowError):
+            ledger.at_once(lambda: ledger.begin(pending(number=2**70)))
+        assert hurry(ledger) == "written"

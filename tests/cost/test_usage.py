@@ -140,6 +140,53 @@ SHAPES: dict[str, tuple[dict[str, Any], Usage, int, int]] = {
         2_000,
         2_000,
     ),
+    "reasoning beside the answer, as the total says": (
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 2,
+            "total_tokens": 17,
+            "completion_tokens_details": {"reasoning_tokens": 5},
+        },
+        Usage(10, 7, None, 5),
+        10 * 100 + 7 * 500,
+        4_500,
+    ),
+    "a total that has more than its parts": (
+        {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 15},
+        Usage(10, 2),
+        10 * 100 + 2 * 500,
+        10 * 100 + 2 * 500 + 3 * 500,  # three tokens nobody explains, each at the dearer price
+    ),
+    "a total that has less than its parts": (
+        {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 11},
+        Usage(10, 2),
+        10 * 100 + 2 * 500 - 1 * 500,
+        10 * 100 + 2 * 500,
+    ),
+    "cached tokens beside the prompt": (
+        {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 16, "cached_tokens": 4},
+        Usage(10, 2, 4),
+        6 * 100 + 2 * 500,
+        10 * 100 + 2 * 500 + 4 * 500,
+    ),
+    "a total of nothing is one that was not filled in": (
+        {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 0},
+        Usage(10, 2),
+        2_000,
+        2_000,
+    ),
+    "a total that is no count says nothing": (
+        {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": "many"},
+        Usage(10, 2),
+        2_000,
+        2_000,
+    ),
+    "deepinfra, with an estimate of its own": (
+        {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12, "estimated_cost": 0.00001},
+        Usage(10, 2),
+        2_000,
+        2_000,
+    ),
     "details that are no details": (
         {"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": 5},
         Usage(10, 2),
@@ -152,8 +199,9 @@ SHAPES: dict[str, tuple[dict[str, Any], Usage, int, int]] = {
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_report_is_read_and_priced(name: str) -> None:
     report, usage, lower, upper = SHAPES[name]
-    assert Usage.read(report) == usage
-    cost = Cost.of(usage, PRICE)
+    read = Usage.read(report)
+    assert read == usage
+    cost = Cost.of(read, PRICE)
     assert (cost.lower, cost.upper, cost.exact) == (lower, upper, lower == upper)
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens
 
@@ -176,7 +224,33 @@ def test_half_a_report_is_none(report: Any) -> None:
     assert Usage.read(report) is None
 
 
-names = ["prompt_tokens", "completion_tokens", "cached_tokens", "prompt_tokens_details", "reasoning_tokens"]
+@pytest.mark.parametrize(
+    "report", [{"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": n} for n in (1, 5, 11, 13, 10**8)]
+)
+def test_a_report_that_does_not_add_up_is_never_an_exact_cost(report: dict[str, int]) -> None:
+    cost = Cost.of(Usage.read(report), PRICE)
+    assert not cost.exact
+    assert cost.reason == "the tokens reported do not add up to their total"
+    assert cost.upper is not None
+    assert 0 <= cost.lower <= 2_000 <= cost.upper
+
+
+def test_a_cached_price_makes_cached_tokens_exact() -> None:
+    price = Price(Decimal("0.1"), Decimal("0.5"), cached=Decimal("0.025"))
+    usage = Usage.read({"prompt_tokens": 286, "completion_tokens": 126, "prompt_tokens_details": {"cached_tokens": 43}})
+    # $0.1, $0.5 and $0.025 per million tokens are 100, 500 and 25 nano-USD per token.
+    assert Cost.of(usage, price) == Cost(243 * 100 + 126 * 500 + 43 * 25, 88_375)
+    assert Cost.of(Usage(10, 0, 10), Price(Decimal(1), Decimal(1), cached=Decimal(0))) == Cost(0, 0)
+
+
+names = [
+    "total_tokens",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "prompt_tokens_details",
+    "reasoning_tokens",
+]
 names += ["completion_tokens_details", "input_tokens", "output_tokens", "prompt_cache_hit_tokens"]
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.integers(0, 5000),
@@ -190,4 +264,8 @@ def test_any_report_is_sound_or_none(report: dict[str, Any]) -> None:
     usage = Usage.read(report)
     if usage is not None:
         assert 0 <= (usage.cached_tokens or 0) <= usage.input_tokens < 10**9
-        assert 0 <= (usage.reasoning_tokens or 0) <= usage.output_tokens < 10**9
+        assert 0 <= (usage.reasoning_tokens or 0) <= usage.output_tokens < 2 * 10**9
+        cost = Cost.of(usage, PRICE)
+        assert cost.upper is not None
+        assert 0 <= cost.lower <= cost.upper
+        assert cost.exact or cost.reason

@@ -393,3 +393,52 @@ def test_a_process_that_ends_has_written_everything(script: str, rows: list[obje
 def test_every_ledger_here_is_one() -> None:
     assert isinstance(SlowLedger(), Ledger)
     assert isinstance(BrokenLedger(OSError()), Ledger)
+
+
+async def test_a_file_nobody_waits_for_is_written_on_the_loop_and_else_on_the_thread(tmp_path: Path) -> None:
+    path, callers = tmp_path / "ledger.sqlite3", []
+
+    class Watched(SQLiteLedger):
+        def begin(self, entry: Entry) -> None:
+            callers.append(threading.current_thread().name)
+            super().begin(entry)
+
+    writer, entries = Writer(Watched(path)), [pending(number=n) for n in range(3)]
+    await writer.begin(entries[0])  # opens the file
+    await writer.begin(entries[1])
+    rival = sqlite3.connect(path, isolation_level=None)
+    rival.execute("BEGIN IMMEDIATE")
+    longest, running = 0.0, True
+
+    async def watch() -> None:
+        nonlocal longest
+        while running:
+            began = time.monotonic()
+            await asyncio.sleep(0.002)
+            longest = max(longest, time.monotonic() - began)
+
+    watching = asyncio.create_task(watch())
+    asyncio.get_running_loop().call_later(0.4, rival.rollback)
+    await writer.begin(entries[2])
+    running = False
+    await watching
+    rival.close()
+    here = threading.current_thread().name
+    assert callers == ["hfrouter-ledger", here, here, "hfrouter-ledger"]
+    assert longest < 0.3  # of the 0.4 s that the rival held its lock
+    assert writer.entries() == entries
+    writer.close()
+
+
+async def test_an_end_that_overtakes_its_beginning_waits_for_it(tmp_path: Path) -> None:
+    ledger, entry = SQLiteLedger(tmp_path / "ledger.sqlite3"), pending()
+    writer, free = Writer(ledger), threading.Event()
+    ledger.entries()
+    writer._put(lambda: print(free.wait(10)))
+    writer._put(lambda: ledger.begin(entry))
+    ending = asyncio.create_task(writer.settle(settled(entry)))
+    await asyncio.sleep(0.01)
+    free.set()
+    await ending
+    assert writer.entries() == [settled(entry)]
+    writer.close()

@@ -25,7 +25,7 @@ async def test_the_examples_of_the_docstring_run(
     monkeypatch.setattr(langchain_hfrouter, "ChatHFRouter", Here)
     text = textwrap.dedent("    " + (inspect.getdoc(ChatHFRouter) or ""))
     blocks = [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)]
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     names: dict[str, Any] = {}
     for block in blocks:
         if "fallback_models" in block:
@@ -39,3 +39,4 @@ async def test_the_examples_of_the_docstring_run(
     assert about["cost"]
     assert about["cost_details"]["total_usd"]
     assert names["model"].active_router.entries()
+    assert "ann" in names["model"].active_router.spending(by="user")

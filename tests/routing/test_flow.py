@@ -2,120 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from hfrouter.routing.flow import _FOR_GOOD, _ONCE_IS_CHANCE, Abandon, Done, Launch, Stopped, Wait, route
 from hfrouter.routing.policy import Policy
+from hfrouter.routing.steps import _FOR_GOOD, _ONCE_IS_CHANCE
 from hfrouter.routing.target import Target
-from hfrouter.routing.verdict import ANSWERED, FAILURES, RULES, Judgement, Problem, Scope, Verdict, judge
+from hfrouter.routing.verdict import FAILURES, RULES, Judgement, Scope, Verdict
+from tests.routing.player import (
+    BAD_REQUEST,
+    BLOCKED,
+    CERTIFICATE,
+    COLD,
+    COLD_20,
+    COLD_300,
+    CONNECT_TIMEOUT,
+    CUT,
+    E429,
+    E429_IN_3,
+    E429_IN_5,
+    E429_IN_6,
+    E500,
+    E503,
+    E503_IN_2,
+    E503_IN_30,
+    EMPTY,
+    GONE,
+    IDLE,
+    LOST,
+    MODEL_NOT_FOUND,
+    NO_CREDITS,
+    NO_FIRST,
+    NOT_ENABLED,
+    NOT_SUPPORTED,
+    OK,
+    OVERFLOW,
+    QUOTA,
+    REFUSED,
+    SILENT,
+    UNAUTHORIZED,
+    UNSUPPORTED,
+    Outcome,
+    play,
+)
 
 A, B, C, D, E = (Target("org/m", provider, context_length=8_000) for provider in ("a", "b", "c", "d", "e"))
 BIG = Target("org/m", "big", context_length=100_000)
 BARE = Target("org/m", "bare")  # a row without facts
 OTHER = Target("org/other", "a", context_length=8_000)
 OTHER_B = Target("org/other", "b", context_length=100_000)
-
-# -- what an attempt may come to -------------------------------------------------------------------------------------
-
-
-def http(status: int, message: str = "", **facts: Any) -> Judgement:
-    return judge(Problem(status, message, **facts))
-
-
-OK = ANSWERED
-SILENT = None  # nothing ever comes
-E500, E503 = http(500), http(503)
-E503_IN_2, E503_IN_30 = http(503, retry_after=2.0), http(503, retry_after=30.0)
-E429, E429_IN_3, E429_IN_5, E429_IN_6 = http(429), *(http(429, retry_after=s) for s in (3.0, 5.0, 6.0))
-QUOTA = http(429, "insufficient balance (1113)")
-COLD_20 = http(503, "Model is currently loading", estimated_time=20.0)
-COLD_300 = http(503, "Model is currently loading", estimated_time=300.0)
-COLD = http(503, "the model is loading")
-GONE, NOT_SUPPORTED = http(410), http(400, "model_not_supported")
-MODEL_NOT_FOUND = http(400, "The requested model 'org/m' does not exist.")
-OVERFLOW = http(400, "maximum context length is 8000 tokens")
-UNSUPPORTED = http(422, "parameter 'seed' is unsupported")
-BAD_REQUEST, UNAUTHORIZED, NO_CREDITS = http(400, "bad"), http(401), http(402, "credits")
-NOT_ENABLED = http(403, "Pay-as-you-go is not enabled for provider a")
-BLOCKED = http(403, html=True)
-LOST, CUT, EMPTY = FAILURES["connection_lost"], FAILURES["cut"], FAILURES["empty_answer"]
-NO_FIRST, IDLE = FAILURES["first_content_timeout"], FAILURES["idle_timeout"]
-REFUSED, CONNECT_TIMEOUT = FAILURES["connect_failed"], FAILURES["connect_timeout"]
-CERTIFICATE = FAILURES["certificate_refused"]
-
-Outcome = tuple[float, Judgement | None]
-
-
-# -- the player --------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Played:
-    """What became of a call: its commands as text, and what a property may ask about."""
-
-    trace: list[str] = field(default_factory=list)
-    launches: list[Launch] = field(default_factory=list)
-    pauses: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    end: str = ""
-
-
-def play(
-    targets: Sequence[Target],
-    outcomes: Sequence[Outcome],
-    policy: Policy | None = None,
-    jitter: float = 0.5,
-    *,
-    patient: bool = False,
-) -> Played:
-    """Obey the engine on a fake clock; attempt n ends as `outcomes[n - 1]` says, after so many seconds."""
-    now, played, running = 1000.0, Played(), dict[int, Outcome]()
-    flow = route(targets, policy or Policy(), lambda: now, lambda: jitter, patient=patient)
-    answer: Done | None = None
-    try:
-        while True:
-            command = flow.send(answer)
-            answer = None
-            match command:
-                case Launch(number, target, first_content, remaining):
-                    assert number == len(played.launches) + 1
-                    assert not running
-                    assert 0 < first_content <= remaining
-                    played.launches.append(command)
-                    played.trace.append(f"{target} {first_content:g}")
-                    running[number] = outcomes[number - 1]
-                case Wait(seconds) if running:
-                    ((number, (took, judgement)),) = running.items()
-                    if judgement is None or took > seconds:
-                        now += seconds
-                    else:
-                        now += took
-                        del running[number]
-                        answer = Done(number, judgement, took)
-                case Wait(seconds):
-                    now += seconds
-                    played.pauses.append(seconds)
-                    played.trace.append(f"wait {seconds:g}")
-                case Abandon(number):
-                    del running[number]
-                    played.trace.append(f"abandon {number}")
-    except StopIteration as stop:
-        played.end = f"answered by {stop.value.number}"
-    except Stopped as stopped:
-        played.end = f"stopped by {stopped.last.kind if stopped.last else 'deadline'}"
-    assert not running or played.end.startswith("answered")
-    with pytest.raises(StopIteration):
-        next(flow)  # no command after the end
-    played.seconds = now - 1000.0
-    played.trace.append(played.end)
-    return played
-
 
 # -- the tables --------------------------------------------------------------------------------------------------------
 
@@ -445,83 +379,3 @@ def test_what_speaks_of_the_caller_rules_out_every_target(scope: Scope) -> None:
 def test_the_engine_knows_only_kinds_that_the_verdicts_give() -> None:
     kinds = {rule.kind for rule in RULES} | set(FAILURES)
     assert _FOR_GOOD | _ONCE_IS_CHANCE | {"context_overflow"} <= kinds
-
-
-# -- laws --------------------------------------------------------------------------------------------------------------
-
-JUDGEMENTS = [
-    *FAILURES.values(),
-    *(
-        http(s, retry_after=r)
-        for s in (400, 401, 402, 403, 404, 408, 410, 413, 429, 500, 503)
-        for r in (None, 0.0, 4.0)
-    ),
-    *(COLD_20, COLD_300, COLD, MODEL_NOT_FOUND, OVERFLOW, UNSUPPORTED, NOT_ENABLED, BLOCKED, QUOTA, OK, None),
-    http(503, estimated_time=0.0),
-]
-TARGETS = [A, B, C, D, E, BIG, BARE, OTHER, OTHER_B]
-calls = st.tuples(
-    st.lists(st.sampled_from(TARGETS), min_size=1, max_size=6),  # the same target may be listed twice
-    st.lists(st.tuples(st.floats(0, 150), st.sampled_from(JUDGEMENTS)), min_size=4, max_size=4),
-    st.builds(
-        Policy,
-        attempts=st.integers(1, 4),
-        deadline=st.floats(0.01, 200),
-        first_content=st.floats(0.01, 200),
-    ),
-    st.floats(0, 1),
-    st.booleans(),
-)
-Call = tuple[list[Target], list[Outcome], Policy, float, bool]
-
-
-@settings(max_examples=600, deadline=None)
-@given(calls)
-def test_every_call_ends_within_its_attempts_and_its_deadline(
-    call: Call,
-) -> None:
-    targets, outcomes, policy, jitter, patient = call
-    played = play(targets, outcomes, policy, jitter, patient=patient)
-    assert 1 <= len(played.launches) <= policy.attempts
-    assert played.seconds <= policy.deadline + 1e-6
-    assert sum(played.pauses) < policy.deadline
-    assert (
-        played.trace == play(targets, outcomes, policy, jitter, patient=patient).trace
-    )  # the same inputs, the same trace
-
-
-def ruled_out(failed: Target, judgement: Judgement, other: Target) -> bool:
-    """What a failure says about another target, told independently of the engine."""
-    match judgement.scope:
-        case Scope.PROVIDER:
-            return failed.provider == other.provider
-        case Scope.MODEL:
-            return failed.model == other.model and (
-                judgement.kind != "context_overflow" or (other.context_length or 0) <= (failed.context_length or 10**9)
-            )
-        case Scope.ACCOUNT | Scope.CREDENTIAL | Scope.REQUEST:
-            return True
-        case _:
-            return failed == other and judgement.kind in {"gone", "not_found", "too_large", "empty_answer"}
-
-
-@settings(max_examples=600, deadline=None)
-@given(calls)
-def test_what_is_ruled_out_is_never_asked_again(call: Call) -> None:
-    targets, outcomes, policy, jitter, patient = call
-    launched = [launch.target for launch in play(targets, outcomes, policy, jitter, patient=patient).launches]
-    for place, (failed, (_, judgement)) in enumerate(zip(launched, outcomes, strict=False)):
-        for later in launched[place + 1 :]:
-            assert judgement is not None
-            assert not ruled_out(failed, judgement, later)
-
-
-@settings(max_examples=300, deadline=None)
-@given(calls)
-def test_time_outs_never_go_to_the_same_target_while_another_is_untried(
-    call: Call,
-) -> None:
-    targets, _, policy, jitter, _ = call
-    launched = [x.target for x in play(targets, [(0.001, NO_FIRST)] * 4, policy, jitter).launches]
-    distinct = min(len(set(targets)), len(launched))
-    assert len(set(launched[:distinct])) == distinct

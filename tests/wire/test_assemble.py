@@ -210,6 +210,35 @@ class TestTolerance:
         assert (whole.id, whole.model) == ("c1", "m")
 
 
+class TestHalves:
+    @pytest.mark.parametrize(
+        ("pieces", "text"),
+        [
+            (["a\ud83d", "\ude00b"], "a😀b"),
+            (["\ud83d\ude00"], "😀"),
+            (["\ud83d", "", "\ude00"], "😀"),
+            (["\ud83d", "\ud83d", "\ude00"], "\ufffd😀"),
+            (["\ude00a", "\ud83d"], "\ufffda\ufffd"),
+            (["a", "\ud800", "b"], "a\ufffdb"),
+            (["<think>\ud83d", "\ude00</think>", "é"], "é"),
+        ],
+        ids=ascii,
+    )
+    def test_a_character_that_comes_in_halves_is_whole_and_a_half_that_is_left_is_replaced(
+        self, pieces: list[str], text: str
+    ) -> None:
+        for name in ("content", "reasoning"):
+            assembly = Assembly()
+            deltas = [delta for piece in pieces for delta in assembly.feed(event({name: piece}))] + assembly.close()
+            message = assembly.body().choices[0].message
+            if name == "content":
+                assert message.content == "".join(delta.text for delta in deltas) == text
+            elif "think" not in pieces[0]:
+                assert message.reasoning_content == "".join(delta.reasoning for delta in deltas) == text
+            for delta in deltas:
+                assert f"{delta.text}{delta.reasoning}".encode()  # every step can be sent on by itself
+
+
 class TestReasoning:
     @pytest.mark.parametrize("name", ["reasoning", "reasoning_content", "reasoning_text"])
     def test_each_name_of_the_field_is_read(self, name: str) -> None:

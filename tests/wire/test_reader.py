@@ -266,13 +266,18 @@ class TestErrorsInside:
         for broken in (event("nope"), event('{"choices": [') + b"\n", event('{"a":1}{"b":2}'), event("[1]")):
             assert kind_of(failed(at(Answer.stream(chunk("Hel"), broken, END, DONE))[1])) == "malformed_event"
 
-    def test_one_malformed_event_after_the_commit_is_skipped_and_two_are_not(self, at: Place1) -> None:
-        broken = event('{"choices": [{"del')
+    def test_one_event_of_noise_after_the_commit_is_skipped_and_two_are_not(self, at: Place1) -> None:
+        broken = event("still here")
         once = Answer.stream(chunk("Hel"), 0.1, broken, chunk("lo"), END, DONE)
         with at(once)[1].stream(**ASK) as stream:
             assert "".join(delta.text for delta in stream) == "Hello"
         deltas, caught = interrupted(at(Answer.stream(chunk("Hel"), 0.1, broken, chunk("lo") + broken))[1])
         assert "".join(delta.text for delta in deltas) == caught.partial == "Hello"
+
+    def test_half_an_object_after_the_commit_is_lost_content_and_interrupts(self, at: Place1) -> None:
+        answer = Answer.stream(chunk("Hel"), 0.1, event('{"choices": [{"del'), chunk("lo"), END, DONE)
+        deltas, caught = interrupted(at(answer)[1])
+        assert "".join(delta.text for delta in deltas) == caught.partial == "Hel"
 
     def test_deep_nesting_is_a_malformed_event_and_no_crash(self, at: Place1) -> None:
         for depth in (400, 900, 5000, 200_000):
@@ -397,7 +402,7 @@ class TestBounds:
 
     def test_bytes_of_any_kind_are_text_or_a_failed_attempt(self, at: Place1) -> None:
         body = b'data: {"choices":[{"delta":{"content":"a\xff\\ud800"},"finish_reason":"stop"}]}\n\n'
-        assert at(Answer((body,)))[1].chat(**ASK).text == "a\ufffd\ud800"
+        assert at(Answer((body,)))[1].chat(**ASK).text == "a\ufffd\ufffd"
         unary = Answer((b'{"choices":[{"message":{"content":"a\xff"}}]}',), headers=JSON)
         assert kind_of(failed(at(unary, upstream="unary")[1])) == "cut"
 

@@ -6,8 +6,11 @@ Only adapters import this: it needs pydantic, which `import hfrouter` does not l
 from hfrouter.adapting.facts import answer_facts, attempt_facts, bounds, cost_facts
 from hfrouter.adapting.routers import Account, Own, router_of, sharing
 from hfrouter.adapting.settings import (
+    TAGS,
     Names,
     PlainProvider,
+    attributed,
+    carried_tags,
     merged_call,
     plain_policy,
     plain_provider,
@@ -16,13 +19,16 @@ from hfrouter.adapting.settings import (
 )
 
 __all__ = [
+    "TAGS",
     "Account",
     "Names",
     "Own",
     "PlainProvider",
     "answer_facts",
     "attempt_facts",
+    "attributed",
     "bounds",
+    "carried_tags",
     "cost_facts",
     "merged_call",
     "plain_policy",

@@ -7,10 +7,18 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from hfrouter.cost.tags import checked
 from hfrouter.routing.policy import Policy
 
+TAGS = "hfrouter_tags"
+"""The name under which frameworks carry tags, in LangChain's metadata and in LlamaIndex's instrument tags."""
 # The fields that have another name in `Router.chat`; a call may use either.
-_CALL_NAMES = {"model_name": "model", "fallback_models": "models", "request_timeout": "timeout"}
+_CALL_NAMES = {
+    "model_name": "model",
+    "fallback_models": "models",
+    "request_timeout": "timeout",
+    "hfrouter_tags": "tags",
+}
 _MOST_RETRIES = 3  # Policy allows four attempts
 
 
@@ -58,6 +66,36 @@ def policy_of(plain: Policy | Mapping[str, Any] | None) -> Policy | None:
     (True, None)
     """
     return Policy(**plain) if isinstance(plain, Mapping) else plain
+
+
+def carried_tags(*carried: Mapping[str, Any] | None) -> dict[str, str]:
+    """The tags among what a framework carries along with a call: those under `hfrouter_tags`, the last of which win.
+
+    Whatever else users let a framework carry is theirs: it may quote a prompt, which no ledger is to hold.
+
+    Args:
+        *carried: LangChain's metadata, LlamaIndex's instrument tags, or None.
+
+    Raises:
+        ConfigurationError: for anything that is no tag.
+
+    >>> carried_tags({"thread_id": "7", "hfrouter_tags": {"user": "ann"}}, None)
+    {'user': 'ann'}
+    """
+    return checked(*(each.get(TAGS) for each in carried if each is not None))
+
+
+def attributed(call: Mapping[str, Any], carried: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A merged call with the tags that a framework carries, and over them its own.
+
+    Raises:
+        ConfigurationError: for anything that is no tag.
+
+    >>> attributed({"model": "a/b", "tags": {"user": "bob"}}, {"hfrouter_tags": {"user": "ann", "run": "7"}})
+    {'model': 'a/b', 'tags': {'user': 'bob', 'run': '7'}}
+    """
+    found = carried_tags(carried, {TAGS: call.get("tags")})
+    return {name: value for name, value in call.items() if name != "tags"} | ({"tags": found} if found else {})
 
 
 def merged_call(

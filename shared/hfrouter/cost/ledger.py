@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from hfrouter.cost.price import Cost, Price
 from hfrouter.cost.usage import Usage
 from hfrouter.places import state_directory
 
+T = TypeVar("T")
 PENDING = Cost(0, None, "pending")
 
 
@@ -39,6 +42,10 @@ class Entry:
         price: The price used, with its source and time, or None.
         cost: Exact, or bounds with a reason.
         request_id: The answer's `x-request-id`.
+        tags: Whom and what the call is for, as (name, value), sorted by name.
+        billed: Fingerprint of the organisation that is billed, see `fingerprint`; None for the token's own account.
+        decision: Why this attempt was made: lines of the call's journal up to its launch.
+        hedge: Whether another attempt of the call was still under way.
     """
 
     id: str
@@ -57,6 +64,19 @@ class Entry:
     price: Price | None = None
     cost: Cost = PENDING
     request_id: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    billed: str | None = None
+    decision: str = ""
+    hedge: bool = False
+
+
+def fingerprint(organisation: str) -> str:
+    """What stands for an organisation in rows: it tells one from another, and names none.
+
+    >>> fingerprint("my-company")
+    'bcb90fdcb1ff'
+    """
+    return hashlib.sha256(organisation.encode()).hexdigest()[:12]
 
 
 class LedgerConflict(Exception):
@@ -95,8 +115,22 @@ class Ledger(Protocol):
         """Release files; the ledger may be used again."""
 
 
+@runtime_checkable
+class Swift(Protocol):
+    """A ledger whose steps are mostly so short that an event loop may take them itself, without a change of thread."""
+
+    def at_once(self, step: Callable[[], T]) -> T:
+        """Take a step, or refuse to when it might have to wait.
+
+        Raises:
+            BlockingIOError: not now; nothing was written.
+        """
+
+
 # What was asked of which model; the rest is what came of it, and who served it.
-_asked = attrgetter("id", "call", "number", "started_ms", "model", "streamed", "session")
+_asked = attrgetter(
+    *("id", "call", "number", "started_ms", "model", "streamed", "session", "billed", "decision", "hedge")
+)
 
 
 def same_attempt(one: Entry, other: Entry) -> bool:

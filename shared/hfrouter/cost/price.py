@@ -25,45 +25,67 @@ class Price:
         output: USD per million output tokens.
         source: Where it was read: `catalogue`, or `user`.
         at: Wall-clock seconds since 1970, whole, when the source was read; 0 when not known.
+        catalogue: The first 16 hex digits of the SHA-256 of the catalogue document it was read from, or None.
+        cached: USD per million input tokens served from a cache; None when not known, as in every catalogue.
 
     Raises:
-        ValueError: for a price that is negative, not finite or no `Decimal`.
+        ValueError: for a price that is negative, not finite or no `Decimal`, or a cached one above the input's.
     """
 
     input: Decimal
     output: Decimal
     source: str = "catalogue"
     at: int = 0
+    catalogue: str | None = None
+    cached: Decimal | None = None
 
     def __post_init__(self) -> None:
-        for price in (self.input, self.output):
+        for price in (self.input, self.output) if self.cached is None else (self.input, self.output, self.cached):
             if not isinstance(price, Decimal) or not price.is_finite() or price < 0:
                 raise ValueError(f"a price is a Decimal of USD per million tokens, 0 or more, not {price!r}")
+        if self.cached is not None and self.cached > self.input:  # every bound counts on it
+            raise ValueError(f"a cached token costs no more than another, and {self.cached} is over {self.input}")
 
     @classmethod
-    def of(cls, target: Target, at: int = 0) -> Price | None:
+    def of(cls, target: Target, at: int = 0, catalogue: str | None = None) -> Price | None:
         """The price of a catalogue row, or None when it lists none.
 
         A missing price is not a free one, and neither is 0/0 in a row that does not say that it is free: catalogues
         write 0 where nothing was filled in (see `routing/rows.py`).
 
+        Args:
+            target: The row, perhaps with the prices of the user.
+            at: When the catalogue was read.
+            catalogue: The hash of its document.
+
         >>> Price.of(Target("openai/gpt-oss-20b", "groq")) is None
         True
         """
+        if target.price_source != "catalogue":
+            at, catalogue = 0, None
         if target.is_free:
-            return cls(Decimal(0), Decimal(0), at=at)
+            return cls(Decimal(0), Decimal(0), target.price_source, at, catalogue)
         if target.input_price is None or target.output_price is None or target.input_price == target.output_price == 0:
             return None
-        return cls(target.input_price, target.output_price, at=at)
+        return cls(
+            target.input_price, target.output_price, target.price_source, at, catalogue, cached=target.cached_price
+        )
 
-    def nano_usd(self, input_tokens: int, output_tokens: int, *, up: bool = False) -> int:
+    def nano_usd(self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, up: bool = False) -> int:
         """Nano-USD for so many tokens, rounded once: half-even, or up for a bound.
+
+        Args:
+            input_tokens: Cached ones included.
+            output_tokens: Reasoning included.
+            cached_tokens: The part of the input at the cached price; where that is not known, they cost nothing here.
+            up: Round up.
 
         >>> Price(Decimal("0.1"), Decimal("0.5")).nano_usd(1522, 34)
         169200
         """
         with localcontext(_EXACT):
-            exact = (self.input * input_tokens + self.output * output_tokens) * _NANO_PER_MICRO
+            exact = self.input * (input_tokens - cached_tokens) + self.output * output_tokens
+            exact = (exact + (self.cached or 0) * cached_tokens) * _NANO_PER_MICRO
             return int(exact.to_integral_value(ROUND_CEILING if up else ROUND_HALF_EVEN))
 
 
@@ -117,9 +139,17 @@ class Cost:
         if usage is None:
             upper = price.nano_usd(*bound, up=True) if bound else None
             return cls(0, upper, "no usage reported")
-        full = price.nano_usd(usage.input_tokens, usage.output_tokens)
-        least = price.nano_usd(usage.input_tokens - (usage.cached_tokens or 0), usage.output_tokens)
-        return cls(least, full, "cached tokens without a cache price" if least < full else "")
+        least = price.nano_usd(usage.input_tokens, usage.output_tokens, cached_tokens=usage.cached_tokens or 0)
+        full = least if price.cached is not None else price.nano_usd(usage.input_tokens, usage.output_tokens)
+        reason = "cached tokens without a cache price" if least < full else ""
+        if not usage.unexplained:
+            return cls(least, full, reason)
+        # Of which kind the tokens are that the total has too many or too few, nobody says: each may cost the most.
+        dearest = max(price.input, price.output)
+        doubt = Price(dearest, dearest).nano_usd(abs(usage.unexplained), 0, up=True)
+        if usage.unexplained < 0:
+            least, doubt = max(0, least - doubt), 0
+        return cls(least, full + doubt, "the tokens reported do not add up to their total")
 
     @classmethod
     def refused(cls, status: int) -> Cost:
@@ -127,12 +157,14 @@ class Cost:
         return cls(0, 0, f"status {status} is not billed")
 
     @classmethod
-    def broken(cls, price: Price | None, bound: tuple[int, int], reason: str) -> Cost:
-        """An attempt that was sent and never ended well: anything between nothing and the bound."""
+    def broken(cls, price: Price | None, bound: tuple[int, int] | None, reason: str) -> Cost:
+        """An attempt that was sent and never ended well: anything between nothing and the bound, if there is one."""
         if price is None:
             return cls(0, None, f"{reason}; no price in the catalogue")
-        upper = price.nano_usd(*bound, up=True)
-        return cls(0, upper, reason if upper else "free")
+        if price.input == 0 and price.output == 0:
+            return cls(0, 0, "free")
+        upper = price.nano_usd(*bound, up=True) if bound else None
+        return cls(0, upper, "free" if upper == 0 else reason)
 
 
 UNSENT = Cost(0, 0, "nothing was sent")
@@ -189,6 +221,16 @@ def usd(nano: int) -> Decimal:
     """Nano-USD as USD, to the last digit whatever the caller's decimal context."""
     with localcontext(_EXACT):
         return nano / NANO
+
+
+def nano_of(amount: Decimal, each: int = 10**9) -> int:
+    """USD, or units of so many nano-USD each, as nano-USD; half-even.
+
+    >>> nano_of(Decimal("0.0001692")), nano_of(Decimal("0.7"), 10_000_000)
+    (169200, 7000000)
+    """
+    with localcontext(_EXACT):
+        return int((amount * each).to_integral_value(ROUND_HALF_EVEN))
 
 
 def dollars(nano: int) -> str:

@@ -6,15 +6,16 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 import weakref
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from hfrouter.cost.ledger import Entry, LedgerConflict, same_attempt
-from hfrouter.cost.price import Cost, Price
-from hfrouter.cost.usage import Usage
+from hfrouter.cost import bookings, rows
+from hfrouter.cost.budget import BudgetWarning, Limit, Refused, Standing
+from hfrouter.cost.ledger import Entry
+from hfrouter.cost.schema import prepare
 
 try:
     import fcntl
@@ -23,27 +24,7 @@ except ImportError:  # Windows
 
 # Shared memory and locks between processes, which the write-ahead log needs.
 _POSIX = fcntl is not None
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS attempts (
-    id TEXT PRIMARY KEY, call TEXT NOT NULL, number INTEGER NOT NULL, started_ms INTEGER NOT NULL,
-    model TEXT NOT NULL, provider TEXT NOT NULL, streamed INTEGER NOT NULL, session TEXT,
-    outcome TEXT NOT NULL, status INTEGER, duration_ms INTEGER, first_content_ms INTEGER,
-    input_tokens INTEGER, output_tokens INTEGER, cached_tokens INTEGER, reasoning_tokens INTEGER,
-    input_usd_per_million TEXT, output_usd_per_million TEXT, price_source TEXT, price_at INTEGER,
-    cost_lower_nano_usd INTEGER NOT NULL, cost_upper_nano_usd INTEGER, cost_reason TEXT NOT NULL, request_id TEXT
-) WITHOUT ROWID
-"""
-_INDEX = "CREATE INDEX IF NOT EXISTS attempts_by_call ON attempts (call, number)"
-_COLUMNS = 24
-_INSERT = f"INSERT INTO attempts VALUES ({', '.join('?' * _COLUMNS)})"  # noqa: S608 (question marks only)
-_SETTLE = """
-UPDATE attempts SET provider = ?, outcome = ?, status = ?, duration_ms = ?, first_content_ms = ?,
-    input_tokens = ?, output_tokens = ?, cached_tokens = ?, reasoning_tokens = ?,
-    input_usd_per_million = ?, output_usd_per_million = ?, price_source = ?, price_at = ?,
-    cost_lower_nano_usd = ?, cost_upper_nano_usd = ?, cost_reason = ?, request_id = ?
-WHERE id = ? AND outcome = 'pending'
-"""
+T = TypeVar("T")
 _ledgers: weakref.WeakSet[SQLiteLedger] = weakref.WeakSet()
 # Connections inherited through a fork. Closing one, which dropping it would do, lets go of this process's locks.
 _left_alone: list[sqlite3.Connection] = []
@@ -52,6 +33,10 @@ _FORK_WAITS = 1
 _TURNS = 100
 # With wal_autocheckpoint off, the log is folded back into the file after so many writes of this process.
 _CHECKPOINT_EVERY = 1000
+# Milliseconds that a write waits for other processes.
+_BUSY_MS = 10_000
+# Nanoseconds after which a step was slow, and for which none is taken at once after a slow one.
+_SLOW_NS, _PAUSE_NS = 20_000_000, 2_000_000_000
 
 
 class SQLiteLedger:
@@ -70,8 +55,11 @@ class SQLiteLedger:
         self.path = Path(path).expanduser()
         self._db: sqlite3.Connection | None = None
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `at_once` holds it around the other methods
         self._writes = 0
+        self._hurried = False
+        self._waits_ms = _BUSY_MS
+        self._not_before = 0  # of a clock in nanoseconds
         _ledgers.add(self)
 
     def __repr__(self) -> str:
@@ -82,33 +70,76 @@ class SQLiteLedger:
 
     def begin(self, entry: Entry) -> None:
         """Write a pending row."""
-        with self._transaction() as db:
-            try:
-                db.execute(_INSERT, _row(entry))
-            except sqlite3.IntegrityError:
-                if self._read(db, "id = ?", entry.id) != [entry]:
-                    raise LedgerConflict(entry.id) from None
+        if entry.tags:
+            with self._transaction() as db:
+                rows.insert(db, entry)
+        else:
+            with self._locked():  # one statement, which is a transaction of its own
+                rows.insert(self._ready(), entry)
 
     def settle(self, entry: Entry) -> None:
         """Settle a row exactly once; the same facts again change nothing."""
-        row = _row(entry)
+        with self._locked():
+            db = self._ready()
+            rows.settle(db, entry)
+            self._wrote(db)
+
+    def begin_within(self, entry: Entry, limits: Sequence[Limit], expires_ms: int) -> list[BudgetWarning]:
+        """Write a pending row and hold its upper bound under every limit, or neither."""
         with self._transaction() as db:
-            found = next(iter(self._read(db, "id = ?", entry.id)), None)
-            if found is None or entry.outcome == "pending" or not same_attempt(found, entry):
-                raise LedgerConflict(entry.id)
-            if found.outcome == "pending":
-                db.execute(_SETTLE, (row[5], *row[8:], entry.id))
-            elif found != entry:
-                raise LedgerConflict(entry.id)
-            self._writes += 1
-        if self._writes % _CHECKPOINT_EVERY == 0:
-            with self._connection() as db:
-                self._checkpoint(db)
+            done = bookings.begin(db, entry, limits, expires_ms)
+        if isinstance(done, Refused):
+            raise done
+        return done
+
+    def settle_within(self, entry: Entry, limits: Sequence[Limit]) -> list[BudgetWarning]:
+        """Settle a row, and book what it cost instead of what it held."""
+        with self._transaction() as db:
+            warnings = bookings.settle(db, entry, limits)
+        with self._connection() as db:
+            self._wrote(db)
+        return warnings
+
+    def standing(self, limit: Limit) -> Standing:
+        """How a limit stands."""
+        with self._connection() as db:
+            return bookings.standing(db, limit)
+
+    def at_once(self, step: Callable[[], T]) -> T:
+        """Take a step of this ledger on a thread that must not wait, such as an event loop's.
+
+        A row takes some 30 us; what may take longer is left to others: to open the file, to wait for another thread or
+        process, to fold the log back. A disk that was slow once is left alone for a while.
+
+        Args:
+            step: Calls one method of this ledger.
+
+        Raises:
+            BlockingIOError: not now; nothing was written.
+        """
+        if self._pid != os.getpid() or not self._lock.acquire(blocking=False):
+            raise BlockingIOError
+        try:
+            began = time.monotonic_ns()
+            if self._db is None or self._writes >= _CHECKPOINT_EVERY or began < self._not_before:
+                raise BlockingIOError
+            self._hurried = True
+            self._wait_for_others(self._db, 0)
+            try:
+                return step()
+            except sqlite3.OperationalError as error:
+                raise BlockingIOError from error
+            finally:
+                self._hurried = False
+                if (now := time.monotonic_ns()) - began > _SLOW_NS:
+                    self._not_before = now + _PAUSE_NS
+        finally:
+            self._lock.release()
 
     def entries(self, call: str | None = None) -> list[Entry]:
         """Rows in the order of their ids, of one call or all."""
-        with self._connection() as db:
-            return self._read(db) if call is None else self._read(db, "call = ?", call)
+        with self._transaction("DEFERRED") as db:  # reads alone: it waits for no writer
+            return rows.select(db, call)
 
     def close(self) -> None:
         """Fold the log back and close the file; the next call opens it again."""
@@ -120,9 +151,10 @@ class SQLiteLedger:
                 self._db = None
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """Deferred transactions that write lost 73 % to locks at 16 processes (measured)."""
         with self._connection() as db:
-            db.execute("BEGIN IMMEDIATE")  # deferred ones lost 73 % of writes to locks at 16 processes (measured)
+            db.execute(f"BEGIN {kind}")
             try:
                 yield db
                 db.execute("COMMIT")
@@ -133,45 +165,55 @@ class SQLiteLedger:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """This process's connection for one thread at a time, opened on first use and anew after a fork."""
+        """This process's connection for one thread at a time."""
+        with self._locked():
+            yield self._ready()
+
+    def _locked(self) -> threading.RLock:
         self._leave_inherited()
-        with self._lock:
-            if self._db is None:
-                self._db = self._open()
-            yield self._db
+        return self._lock
+
+    def _ready(self) -> sqlite3.Connection:
+        """The connection, opened on first use and anew after a fork."""
+        if self._db is None:
+            self._db, self._waits_ms = self._open(), _BUSY_MS
+        elif not self._hurried:
+            self._wait_for_others(self._db, _BUSY_MS)
+        return self._db
+
+    def _wait_for_others(self, db: sqlite3.Connection, ms: int) -> None:
+        if self._waits_ms != ms:
+            db.execute(f"PRAGMA busy_timeout = {ms}")
+            self._waits_ms = ms
 
     def _leave_inherited(self) -> None:
         """After a fork: the parent's connection is its own, and its lock may be held by a thread that is not here."""
         if self._pid != os.getpid():
             if self._db is not None:
                 _left_alone.append(self._db)
-            self._db, self._lock, self._pid = None, threading.Lock(), os.getpid()
+            self._db, self._lock, self._pid = None, threading.RLock(), os.getpid()
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):
             # Only a new file: closing one would drop the locks that this process's other connections hold on it.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS // 1000)
         try:
             if _POSIX:
                 _write_ahead(db)
             db.execute("PRAGMA synchronous = NORMAL")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise sqlite3.DatabaseError(
-                    f"{self.path} was written by a newer hfrouter (schema {version}); upgrade, or use another file"
-                )
-            if version < SCHEMA_VERSION:
-                db.execute("BEGIN IMMEDIATE")
-                db.execute(_SCHEMA)
-                db.execute(_INDEX)
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                db.execute("COMMIT")
+            prepare(db, self.path)
         except BaseException:
             db.close()
             raise
         return db
+
+    def _wrote(self, db: sqlite3.Connection) -> None:
+        self._writes += 1
+        if self._writes >= _CHECKPOINT_EVERY and not self._hurried:
+            self._writes = 0
+            self._checkpoint(db)
 
     def _checkpoint(self, db: sqlite3.Connection) -> None:
         if not _POSIX:
@@ -181,11 +223,6 @@ class SQLiteLedger:
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    @staticmethod
-    def _read(db: sqlite3.Connection, where: str = "", *values: str) -> list[Entry]:
-        query = f"SELECT * FROM attempts {'WHERE ' + where if where else ''} ORDER BY id"  # noqa: S608 (our own text)
-        return [_entry(row) for row in db.execute(query, values)]
 
 
 def _before_fork() -> None:
@@ -235,27 +272,3 @@ def _write_ahead(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
             db.execute("COMMIT")
     db.execute("PRAGMA wal_autocheckpoint = 0")
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    usage, price, cost = entry.usage, entry.price, entry.cost
-    tokens = (
-        (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens) if usage else (None,) * 4
-    )
-    prices = (f"{price.input:f}", f"{price.output:f}", price.source, price.at) if price else (None,) * 4
-    return (
-        *(entry.id, entry.call, entry.number, entry.started_ms, entry.model, entry.provider),
-        *(int(entry.streamed), entry.session, entry.outcome, entry.status, entry.duration_ms, entry.first_content_ms),
-        *tokens,
-        *prices,
-        *(cost.lower, cost.upper, cost.reason, entry.request_id),
-    )
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    """A row as `_row` wrote it."""
-    identity, (streamed, *facts), tokens, prices, cost = row[:6], row[6:12], row[12:16], row[16:20], row[20:23]
-    usage = None if tokens[0] is None else Usage(*tokens)
-    price = None if prices[0] is None else Price(Decimal(prices[0]), Decimal(prices[1]), *prices[2:])
-    fields: tuple[Any, ...] = (*identity, bool(streamed), *facts, usage, price, Cost(*cost), row[23])
-    return Entry(*fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # No model has a context of a billion tokens: a larger count is a broken report, not a bill.
@@ -20,12 +20,15 @@ class Usage:
         output_tokens: Completion tokens, reasoning included.
         cached_tokens: The part of `input_tokens` served from a cache; None when the provider does not say.
         reasoning_tokens: The part of `output_tokens` spent on reasoning; None when the provider does not say.
+        unexplained: By how much the reported total exceeds input and output together; negative where it falls short.
+            Such a report is priced in bounds.
     """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    unexplained: int = field(default=0, compare=False, repr=False)
 
     @property
     def total_tokens(self) -> int:
@@ -39,7 +42,8 @@ class Usage:
         Cached tokens may be flat (`cached_tokens`, `prompt_cache_hit_tokens`) or nested and null
         (`prompt_tokens_details`), and are a subset of the prompt. Counts that are negative, not numbers or
         beyond belief make the report unusable, cached ones too: a wrong count must never become an exact cost.
-        Reasoning tokens are inside the output and cost nothing of their own; a wrong count of them is left out.
+        Reasoning tokens are inside the output and cost nothing of their own, unless the total says that they stand
+        beside it; a wrong count of them is left out. A total of 0 is one that was not filled in.
 
         >>> Usage.read({"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": None})
         Usage(input_tokens=10, output_tokens=2, cached_tokens=None, reasoning_tokens=None)
@@ -65,11 +69,15 @@ class Usage:
                 otherwise=report.get("reasoning_tokens"),
             )
         )
+        unexplained = (_count(report.get("total_tokens")) or prompt + completion) - prompt - completion
+        if reasoning and unexplained == reasoning:  # as xAI's models count: prompt, answer and reasoning apart
+            completion, unexplained = completion + reasoning, 0
         return cls(
             prompt,
             completion,
             None if cached is None else min(cached, prompt),
             None if reasoning is None else min(reasoning, completion),
+            unexplained,
         )
 
 

@@ -14,8 +14,10 @@ _PRIOR, _FADE = 3.0, 600.0
 _MOST_SAMPLES = 20
 # A target without probe values is assumed to be slow rather than broken: the router's own probes fail it at 5 s.
 _UNKNOWN_LATENCY, _UNKNOWN_THROUGHPUT = 5.0, 20.0
-# The share of failures: each outcome counts for a fifth, and without news it is forgotten within minutes.
-_GAIN_FAILING, _FORGET = 0.2, 60.0
+# The share of failures: each outcome counts for a tenth, and without news it is forgotten within a minute or two.
+# Slower ones kept `cheapest` off the cheapest long after an outage (benchmarks/policies).
+_GAIN_FAILING, _FORGET = 0.1, 30.0
+_GAIN_LOST = 0.2
 _TIME_LOST = 1.0
 # Fewer tokens than this say more about the network than about the model.
 _TELLING = 16
@@ -82,7 +84,7 @@ class Speed:
         """Take down a failure and the time it took."""
         self._failing = self.failing(now) + _GAIN_FAILING * (1 - self.failing(now))
         self._failing_at = now
-        self._lost += _GAIN_FAILING * (seconds - self._lost)
+        self._lost += _GAIN_LOST * (seconds - self._lost)
 
     def latency(self, probed: float | None, now: float) -> float:
         """Seconds to the first content, given the catalogue's probe."""

@@ -173,13 +173,13 @@ class _Call:
                     hedge_at = math.inf
                     yield from self.abandon_others(number)
                 case Done():
-                    hedge_at = math.inf
                     if self.ended(answer):
                         ok = answer.judgement.verdict is Verdict.OK
                         yield from self.abandon_others(answer.number, "hedge" if ok else "request")
                         return answer
                     if not self.running:
                         return answer
+                    hedge_at = self.now() if self.hedgeable else math.inf  # the silent one gets another rival at once
                 case None if self.steps.remaining <= 0:
                     yield from self.abandon_others(0, "deadline")
                     raise Stopped(None)
@@ -198,7 +198,7 @@ class _Call:
         judgement, target, now = done.judgement, running.target, self.now()
         if judgement.kind == "over_budget":
             self.health.released(target, running.at, probe=running.probe)
-            self.steps.refused(target)
+            self.steps.refused(target, done.number)
             return False
         if judgement.verdict is Verdict.OK:
             self.health.answered(
@@ -240,12 +240,15 @@ class _Call:
                 self.health.released(running.target, running.at, probe=running.probe)
             yield Abandon(other, why)
 
+    @property
+    def hedgeable(self) -> bool:
+        """Whether what is out may have a rival, if the budgets allow one."""
+        return self.may_hedge and not self.steps.cautious and self.steps.launched < self.policy.attempts
+
     def hedge_at(self) -> float:
         """When the attempt that is out has been silent for too long; infinite when it may not be hedged."""
-        if not self.may_hedge or self.steps.cautious or self.steps.launched >= self.policy.attempts:
-            return math.inf
         running = self.running[self.steps.launched]
-        if running.unary:
+        if not self.hedgeable or running.unary:
             return math.inf
         return running.at + _usual(running.vitals)
 

@@ -90,6 +90,7 @@ class Vitals:
     silent: list[float] = field(default_factory=list)
     answered: float = -math.inf
     streams_badly: bool = False
+    excused: bool = False  # its latest loss was put down to a kept connection, once
     paused: float = 0.0
     limits: int = 0  # 429s in a row
     cold: float = 0.0
@@ -257,7 +258,7 @@ class Health:
         vitals.breaker.succeeded(now, probe=probe)
         if (endpoint := self._endpoints.get(target.url)) is not None:
             endpoint.succeeded(now, probe=True)
-        vitals.answered, vitals.cold, vitals.absent = now, 0.0, 0.0
+        vitals.answered, vitals.cold, vitals.absent, vitals.excused = now, 0.0, 0.0, False
         if now >= vitals.paused:  # one that was sent before the 429 does not end its pause
             vitals.limits = 0
         self.throttle(target.provider).answered()
@@ -324,6 +325,8 @@ class Health:
         if judgement.scope is Scope.ENDPOINT and not own_limit:
             breaker = self._endpoints.setdefault(target.url, Breaker())
             self._count(breaker, target.url or "the router", now, probe=now >= breaker.until)
+        elif judgement.kept and not vitals.excused:
+            vitals.excused = True
         elif _blames(judgement, only=only) and not own_limit:
             self._count(vitals.breaker, target.id, now, probe=probe)
             vitals.limits = 0 if now >= vitals.paused else vitals.limits

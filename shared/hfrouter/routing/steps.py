@@ -126,11 +126,12 @@ class Steps:
         """Candidates that are free and have not failed in this call, best first."""
         return [c for c in self.left() if c.held is None and c.target not in self._resting]
 
-    def refused(self, target: Target) -> None:
+    def refused(self, target: Target, number: int) -> None:
         """A budget refused an attempt there: whoever costs as much is ruled out, and nothing was sent."""
         price = {c.target: c.score.usd for c in self.choice.ranked(self.now())}
         self._excluded |= {t for t, usd in price.items() if usd >= price[target]}
-        self.launched -= 1
+        if number == self.launched:
+            self.launched -= 1  # its number is free again, unless a hedge has been launched since
 
     def after(self, done: Done, target: Target, *, unary: bool) -> Step:
         """The next target and the pause before it.
@@ -148,7 +149,8 @@ class Steps:
             return self._move(fresh, judgement, "cheaper") if fresh else self._held_back(left, judgement)
         if spare == 1 and (own := next((c for c in fresh if c.target.url), None)) is not None:
             return Step(own.target, "your own, with the last attempt")  # however many providers there are
-        if judgement.kind == "malformed_tool_call" and not unary and target not in self._asked_unary:
+        again = not unary and target not in self._asked_unary and (spare > len(fresh) or not fresh)
+        if judgement.kind == "malformed_tool_call" and again:
             self._asked_unary.add(target)
             return Step(target, "once more, in one piece", unary=True)
         pause = max(0.0, self._resting[target].until - self.now())
@@ -178,12 +180,12 @@ class Steps:
         )
 
     def _worth_repeating(self, done: Done, target: Target, pause: float, fresh: list[Candidate]) -> bool:
-        """Whether the same target is asked once more at once: its error came fast, and it is known to answer.
+        """Whether the same target is asked once more at once: its error came fast, and it mostly answers.
 
-        Of one that is not known, only while attempts are left for all the others.
+        Only while attempts are left for all the others: with three of four dead, four different ones must be asked.
         """
-        judgement, vitals, spare = done.judgement, self.health.of(target), self.policy.attempts - self.launched
-        known = vitals.proven(self.now()) and self.health.throttle(target.provider).allows
+        judgement, spare = done.judgement, self.policy.attempts - self.launched
+        mostly = self.health.throttle(target.provider).allows and not self.health.of(target).breaker.is_open
         return (
             judgement.verdict is Verdict.RETRY
             and done.seconds < _FAST
@@ -192,11 +194,8 @@ class Steps:
             and self._count(lambda t, _: t == target) == 1
             and not self.cautious
             and target not in self._excluded
-            and (not fresh or (known and spare > 1) or (spare > len(fresh) and self._mostly_answers(target)))
+            and (not fresh or (spare > len(fresh) and mostly))
         )
-
-    def _mostly_answers(self, target: Target) -> bool:
-        return self.health.throttle(target.provider).allows and not self.health.of(target).breaker.is_open
 
     def _move(self, fresh: list[Candidate], judgement: Judgement, why: str) -> Step:
         """Go to another target; beyond a call's first such move, from the budget that all calls share.

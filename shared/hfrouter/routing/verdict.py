@@ -44,6 +44,8 @@ class Judgement:
         retry_after: Seconds the other side asked to be left alone, or None.
         cold: The model is still loading: waiting helps, another request at once does not.
         text: The provider's own words, short, without an echo of the request.
+        kept: It met a connection kept from an earlier request, perhaps of another provider, so that it may say nothing
+            of this target.
     """
 
     verdict: Verdict
@@ -53,6 +55,7 @@ class Judgement:
     retry_after: float | None = None
     cold: bool = False
     text: str = ""
+    kept: bool = False
 
 
 ANSWERED = Judgement(Verdict.OK, status=200)

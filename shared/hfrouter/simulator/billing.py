@@ -11,8 +11,10 @@ from starlette.requests import Request
 
 from hfrouter.simulator import refusal
 from hfrouter.simulator.account import INCLUDED, PLACEHOLDER, Charge
+from hfrouter.simulator.offers import failing
 from hfrouter.simulator.refusal import Refusal, RefusedError
 from hfrouter.simulator.reply import FINE_GRAINED_TOKEN, Arrival, Reply, authorize
+from hfrouter.simulator.script import HUB
 from hfrouter.simulator.state import State
 
 _NANO, _CENTS = Decimal(1_000_000_000), Decimal(100)
@@ -36,6 +38,8 @@ class Billing:
 
     async def _answered(self, request: Request, read: Callable[[Request], Any]) -> Reply:
         arrival = await Arrival.read(request, self._state)
+        if (reply := failing(arrival, self._state, HUB)) is not None:
+            return reply
         try:
             token = authorize(request)
             if token == FINE_GRAINED_TOKEN:

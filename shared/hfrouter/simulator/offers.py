@@ -19,7 +19,7 @@ class Offers:
     async def models(self, request: Request) -> Reply:
         """`GET /v1/models` and `GET /v1/models/{org}/{model}`."""
         arrival = await Arrival.read(request, self._state)
-        if (reply := self._failing(arrival, CATALOGUE)) is not None:
+        if (reply := failing(arrival, self._state, CATALOGUE)) is not None:
             return reply
         known = request.headers.get("if-none-match")
         if not request.path_params:
@@ -33,7 +33,7 @@ class Offers:
     async def mapping(self, request: Request) -> Reply:
         """`GET /api/models/{org}/{model}`: what the Hub knows of a model, its providers when they are asked for."""
         arrival = await Arrival.read(request, self._state)
-        if (reply := self._failing(arrival, HUB)) is not None:
+        if (reply := failing(arrival, self._state, HUB)) is not None:
             return reply
         if "authorization" in request.headers:
             try:
@@ -55,7 +55,7 @@ class Offers:
     async def whoami(self, request: Request) -> Reply:
         """`GET /api/whoami-v2`: the free test of a token; a fine-grained one is told less."""
         arrival = await Arrival.read(request, self._state)
-        if (reply := self._failing(arrival, HUB)) is not None:
+        if (reply := failing(arrival, self._state, HUB)) is not None:
             return reply
         try:
             token = authorize(request)
@@ -63,18 +63,19 @@ class Offers:
             return arrival.refuse(error.refusal)
         return arrival.json(hub.fine_grained() if token == FINE_GRAINED_TOKEN else hub.user(), hub=True)
 
-    def _failing(self, arrival: Arrival, what: str) -> Reply | None:
-        """Return the answer of the fault that is scripted for the catalogue or the Hub, if there is one."""
-        if (fault := self._state.scripts.next(what, "")) is None:
-            return None
-        arrival.note(fault=fault.name)
-        answer = misbehaviour.refuse(fault, Personality(what), "", "", None, {})
-        return arrival.silence(fault) if answer is None else arrival.refuse(answer)
-
     async def unknown(self, request: Request) -> Reply:
         """Answer any other path: 404 in plain text, `/v1/embeddings` included."""
         arrival = await Arrival.read(request, self._state)
         return arrival.refuse(refusal.not_found())
+
+
+def failing(arrival: Arrival, state: State, what: str) -> Reply | None:
+    """Return the answer of the fault that is scripted for the catalogue or the Hub, if there is one."""
+    if (fault := state.scripts.next(what, "")) is None:
+        return None
+    arrival.note(fault=fault.name)
+    answer = misbehaviour.refuse(fault, Personality(what), "", "", None, {})
+    return arrival.silence(fault) if answer is None else arrival.refuse(answer)
 
 
 def _model(request: Request) -> str:

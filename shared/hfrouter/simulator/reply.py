@@ -4,9 +4,10 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from hfrouter.simulator import refusal
@@ -149,7 +150,8 @@ def authorize(request: Request) -> str:
 async def _read(request: Request) -> bytearray:
     """Read a body; what is beyond the limit is read too, so that the client sees the answer, but not kept."""
     raw = bytearray()
-    async for part in request.stream():
-        if len(raw) <= MAX_BODY:
-            raw += part
+    with suppress(ClientDisconnect):  # it gave up while it sent: nobody is there to answer
+        async for part in request.stream():
+            if len(raw) <= MAX_BODY:
+                raw += part
     return raw

@@ -15,6 +15,32 @@ from hfrouter.wire.think import ThinkSplitter
 _FINISH = {"eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "function_call": "tool_calls"}
 
 
+class _Halves:
+    """Puts characters together that come in halves, as JSON escapes in two events; a half that is left is replaced.
+
+    Nobody could print, send or store half a character: every encoder refuses it.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """Take in a piece of text; give back what is whole of it."""
+        if text.isascii() and not self._held:
+            return text
+        text, self._held = self._held + text, ""
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def close(self) -> str:
+        """Give back what stands for a half that was held."""
+        held, self._held = self._held, ""
+        return "\ufffd" if held else ""
+
+
 _REASONING_NAMES = ("reasoning", "reasoning_content", "reasoning_text")
 _TEXT_NAMES = ("id", "model", "system_fingerprint", "service_tier")
 
@@ -22,7 +48,7 @@ _TEXT_NAMES = ("id", "model", "system_fingerprint", "service_tier")
 class _Choice:
     """One choice of the answer, as far as it has come."""
 
-    __slots__ = ("calls", "finish", "logprobs", "reasoning", "refusal", "slots", "text", "think")
+    __slots__ = ("calls", "finish", "halves", "logprobs", "reasoning", "refusal", "slots", "text", "think", "thought")
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -33,6 +59,7 @@ class _Choice:
         self.logprobs: list[Any] = []
         self.refusal: list[str] = []
         self.think = ThinkSplitter()
+        self.halves, self.thought = _Halves(), _Halves()  # of the text, and of reasoning in a field of its own
 
 
 class Assembly:
@@ -71,7 +98,9 @@ class Assembly:
         """End the reading: give back text that was held in doubt, and the usage."""
         deltas: list[Delta] = []
         for index, choice in self._choices.items():
-            reasoning, text = choice.think.close()
+            inline, text = choice.think.feed(choice.halves.close())
+            more, rest = choice.think.close()
+            reasoning, text = choice.thought.close() + inline + more, text + rest
             if reasoning or text:
                 choice.reasoning.append(reasoning)
                 choice.text.append(text)
@@ -144,14 +173,7 @@ class Assembly:
             part = choice.get("message") if not kept.text and not kept.calls else None
             if not isinstance(part, dict):
                 part = {}
-        reasoning, text, content = _reasoning(part), "", part.get("content")
-        if content:
-            inline, text = kept.think.feed(_text(content))
-            reasoning += inline
-        if text:
-            kept.text.append(text)
-        if reasoning:
-            kept.reasoning.append(reasoning)
+        reasoning, text = self._said(kept, part)
         raw_calls = part.get("tool_calls")
         calls = tuple(call for raw in _list(raw_calls) if (call := self._call(kept, raw))) if raw_calls else ()
         logprobs, refusal, finish = choice.get("logprobs"), part.get("refusal"), choice.get("finish_reason")
@@ -163,6 +185,21 @@ class Assembly:
         if not (text or reasoning or calls or finish or refusal):
             return None
         return Delta(index, text, reasoning, calls, finish, None, Body(event))
+
+    @staticmethod
+    def _said(kept: _Choice, part: Mapping[str, Any]) -> tuple[str, str]:
+        """Read and keep the reasoning and the text that an event adds."""
+        reasoning, text, content = _reasoning(part), "", part.get("content")
+        if reasoning:
+            reasoning = kept.thought.feed(reasoning)
+        if content and (content := kept.halves.feed(_text(content))):
+            inline, text = kept.think.feed(content)
+            reasoning += inline
+        if text:
+            kept.text.append(text)
+        if reasoning:
+            kept.reasoning.append(reasoning)
+        return reasoning, text
 
     def _finish(self, kept: _Choice, said: str) -> str:
         """Note a finish reason, in the words of OpenAI."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from hfrouter.cost.budget import Refused
 from hfrouter.result import Delta
-from hfrouter.routing.flow import Done, Launch
+from hfrouter.routing.commands import Done, Launch
+from hfrouter.routing.target import Target
 from hfrouter.routing.verdict import ANSWERED, FAILURES
 from hfrouter.wire.call import Account, Call
 from hfrouter.wire.http import Lane, Reply, WireFailure, enter
@@ -36,7 +38,7 @@ class Opened:
 
     async def aclose(self) -> None:
         """Account for an answer nobody will read, and close it."""
-        self.account.settle_later(FAILURES["abandoned"])
+        self.account.settle_later(self.account.leaving)
         await self.reader.aclose()
 
 
@@ -45,7 +47,7 @@ class Chat:
 
     Args:
         request: Checked and encoded.
-        url: Where chat completions are asked for.
+        url: Where the router is asked for chat completions.
     """
 
     def __init__(self, request: Request, url: str) -> None:
@@ -53,15 +55,16 @@ class Chat:
 
     async def whole(self, call: Call, launch: Launch) -> Done:
         """Carry out an attempt to the end of its answer: a cut before that is an ordinary failure."""
-        return await self._attempt(call, launch, stream=self.request.upstream_stream(call.policy), to_the_end=True)
+        stream = self.request.upstream_stream(call.policy) and not launch.unary
+        return await self._attempt(call, launch, stream=stream, to_the_end=True)
 
     async def until_commit(self, call: Call, launch: Launch) -> Done:
         """Carry out an attempt to its first meaningful content, and leave it open there."""
-        return await self._attempt(call, launch, stream=True, to_the_end=False)
+        return await self._attempt(call, launch, stream=not launch.unary, to_the_end=False)
 
     async def _attempt(self, call: Call, launch: Launch, *, stream: bool, to_the_end: bool) -> Done:
-        headers = call.headers(self.url)
-        sent = {**self.request.body, "authorization": headers["authorization"].partition(" ")[2]}
+        headers = call.headers(self._url(launch.target))
+        sent = {**self.request.body, "authorization": headers.get("authorization", "").partition(" ")[2]}
         lane = await enter()
         account = Account(call, launch, streamed=stream)
         if self.request.needs.max_tokens is None:
@@ -81,18 +84,20 @@ class Chat:
                 await self._read_unary(opened, launch)
             elif to_the_end:
                 await _read_to_end(opened)
-            else:
+            if not to_the_end:
                 await _read_to_commit(opened, call.policy.commit_on == "answer")
-                return Done(launch.number, ANSWERED, account.seconds, opened)
+                return account.done(ANSWERED, opened)
             await account.settle(ANSWERED)
             await reader.aclose()
         except (Failed, WireFailure) as failure:
             return await failed(account, reply or lane, failure)
+        except Refused as refusal:
+            return await refused(account, lane, refusal)
         except BaseException:
-            account.settle_later(FAILURES["abandoned"])
+            account.settle_later(account.leaving)
             await (reply or lane).aclose()
             raise
-        return Done(launch.number, ANSWERED, account.seconds, opened)
+        return account.done(ANSWERED, opened)
 
     async def _open(
         self, lane: Lane, account: Account, headers: Mapping[str, str], *, stream: bool, first_by: float
@@ -104,11 +109,14 @@ class Chat:
         account.sent = True
         try:
             async with asyncio.timeout_at(limit):
-                reply = await lane.send("POST", self.url, headers, content, policy.connect)
+                reply = await lane.send("POST", self._url(launch.target), headers, content, policy.connect)
         except TimeoutError:
             raise Failed.of("first_content_timeout" if stream else "answer_timeout") from None
         account.answered_by(reply.status, reply.headers)
         return reply
+
+    def _url(self, target: Target) -> str:
+        return f"{target.url}/chat/completions" if target.url else self.url
 
     def _unary_limit(self, launch: Launch) -> float:
         """Seconds a unary answer may take."""
@@ -130,11 +138,23 @@ class Chat:
 async def failed(account: Account, way: Reply | Lane, failure: Failed | WireFailure) -> Done:
     """End an attempt that failed: settle, close, report."""
     judgement = failure.judgement if isinstance(failure, Failed) else FAILURES[failure.kind]
+    if isinstance(failure, WireFailure) and failure.kept:
+        judgement = replace(judgement, kept=True)
     try:
         await account.settle(judgement)
     finally:
         await way.aclose()
-    return Done(account.launch.number, judgement, account.seconds)
+    return account.done(judgement)
+
+
+async def refused(account: Account, lane: Lane, refusal: Refused) -> Done:
+    """Take back an attempt that a budget refuses: nothing was written, nothing is sent."""
+    call = account.call
+    call.refused = refusal
+    call.accounts.remove(account)
+    call.note("note", str(refusal), account.launch.number)
+    await lane.aclose()
+    return account.done(FAILURES["over_budget"])
 
 
 async def _read_to_end(opened: Opened) -> None:
@@ -145,11 +165,12 @@ async def _read_to_end(opened: Opened) -> None:
 
 
 async def _read_to_commit(opened: Opened, answer_only: bool) -> None:
+    """Read to the first content that is more than blanks: those may yet turn out to be an empty answer."""
     while (delta := await opened.reader.next()) is not None:
         opened.held.append(delta)
         if delta.meaningful:
             opened.account.content()
-        if delta.text or delta.tool_calls or (delta.reasoning and not answer_only):
+        if delta.text.strip() or delta.tool_calls or (delta.reasoning.strip() and not answer_only):
             opened.reader.strict = False
             return
     _check(opened)

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hfrouter.cost.overrides import Overrides
 from hfrouter.places import cache_directory
 from hfrouter.routing.rows import read_rows
 from hfrouter.routing.target import Target
@@ -27,6 +28,7 @@ STALE = 24 * 3600.0
 _AFTER_FAILURE = 15.0
 _FETCH = 10.0
 _MAX_BYTES = 32 * 1024 * 1024
+_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,14 @@ class Listing:
     """The catalogue at one moment.
 
     Attributes:
-        rows: Every target.
+        rows: Every target, with the prices of the user where there are.
         at: Wall-clock seconds since 1970 when it was read from the router.
+        digest: The first 16 hex digits of the SHA-256 of the document, as ledger rows keep it; None when not known.
     """
 
     rows: tuple[Target, ...]
     at: float
+    digest: str | None = None
     _index: dict[str, tuple[Target, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, model: str) -> tuple[Target, ...]:
@@ -69,11 +73,19 @@ class Catalogue:
     """Fetches, keeps and refreshes the listing of one router. Nothing is fetched before it is asked for.
 
     Fresh for 5 minutes; then used and refreshed in the background; used up to 24 h old while the router is away.
+
+    Args:
+        base_url: The router's.
+        clock: Both clocks.
+        headers: Makes the headers of a request.
+        overrides: The user's prices, which take the place of those that are read.
     """
 
-    def __init__(self, base_url: str, clock: Clock, headers: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self, base_url: str, clock: Clock, headers: Callable[[], Mapping[str, str]], overrides: Overrides
+    ) -> None:
         self._url = f"{base_url}/models"
-        self._clock, self._headers = clock, headers
+        self._clock, self._headers, self._overrides = clock, headers, overrides
         self._listing: Listing | None = None
         self._failed_at = float("-inf")
         self._failure = ""
@@ -129,11 +141,12 @@ class Catalogue:
         try:
             async with asyncio.timeout(_FETCH):
                 body = await self._get()
-            listing = Listing(read_rows(json.loads(body, parse_float=Decimal)), self._clock.wall())
+            digest = hashlib.sha256(body).hexdigest()[:_DIGITS]
+            listing = self._read(json.loads(body, parse_float=Decimal), self._clock.wall(), digest)
             if not listing.rows:
                 raise ValueError("it lists no model")
             self._listing, self._failure = listing, ""
-            self._keep_on_disk(body, listing.at)
+            self._keep_on_disk(body, listing)
         except Exception as error:  # noqa: BLE001 (whatever came, the catalogue is not to be had; calls go on without)
             self._failed_at = self._clock.monotonic()
             self._failure = f"the catalogue is not to be had: {_words(error)}"
@@ -141,6 +154,9 @@ class Catalogue:
             self._fetches.pop(os.getpid(), None)
             if not fetch.done():
                 fetch.set_result(None)
+
+    def _read(self, document: object, at: float, digest: str | None) -> Listing:
+        return Listing(self._overrides.applied(read_rows(document)), at, digest)
 
     async def _get(self) -> bytes:
         reply = await send("GET", self._url, self._headers(), None, 5.0)
@@ -166,17 +182,19 @@ class Catalogue:
         self._looked_on_disk = True
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             kept = json.loads(self._path.read_bytes(), parse_float=Decimal)
-            listing = Listing(read_rows(kept["body"]), float(kept["at"]))
+            digest = kept.get("digest")
+            listing = self._read(kept["body"], float(kept["at"]), digest if isinstance(digest, str) else None)
             if listing.rows:
                 self._listing = listing
 
-    def _keep_on_disk(self, body: bytes, at: float) -> None:
+    def _keep_on_disk(self, body: bytes, listing: Listing) -> None:
         """Replace the file in one step, so that no reader ever sees half of it."""
         path = self._path
         half = path.with_suffix(f".{os.getpid()}.part")
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            half.write_bytes(b'{"at":%s,"body":%s}' % (repr(at).encode(), body))
+            head = f'{{"at":{listing.at!r},"digest":"{listing.digest}","body":'
+            half.write_bytes(head.encode() + body + b"}")
             half.replace(path)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from hfrouter.cost.overrides import Overrides
 from hfrouter.cost.price import Total
 from hfrouter.errors import ConfigurationError, HFRouterError, NoTargetAvailable
 from hfrouter.result import Embeddings
-from hfrouter.routing.policy import Policy
+from hfrouter.routing.choice import Choice
+from hfrouter.routing.policy import MaxPrice, Policy
 from hfrouter.routing.target import ModelId, Target
 from hfrouter.wire.call import Call
 from hfrouter.wire.clock import Clock
@@ -20,6 +21,8 @@ from hfrouter.wire.driver import drive
 from hfrouter.wire.feature_extraction import HF_INFERENCE, PROVIDERS, TOO_MUCH, Batch, Embedded, Extraction, Home
 from hfrouter.wire.http import WireFailure
 from hfrouter.wire.mapping import TASKS, Mappings, Served
+from hfrouter.wire.shared_health import SharedHealth
+from hfrouter.wire.watch import Watch
 from hfrouter.wire.writer import Writer
 
 T = TypeVar("T")
@@ -36,7 +39,8 @@ class Embedder:
         headers: Makes the headers of a request to a URL, with a session id or None.
         writer: The ledger.
         clock: Both clocks.
-        rng: For the jitter of pauses.
+        shared: The health of all targets.
+        overrides: The user's prices; the Hub lists none for embeddings.
     """
 
     def __init__(
@@ -46,15 +50,17 @@ class Embedder:
         headers: Callable[[str, str | None], Mapping[str, str]],
         writer: Writer,
         clock: Clock,
-        rng: random.Random,
+        shared: SharedHealth,
+        overrides: Overrides,
     ) -> None:
         self._root, self._hub_url = root, hub_url
-        self._headers, self._writer, self._clock, self._rng = headers, writer, clock, rng
+        self._headers, self._writer, self._clock, self._shared = headers, writer, clock, shared
+        self._overrides = overrides
         self._mappings = Mappings(hub_url, clock)
         self._homes: dict[tuple[str, int | None], Home] = {}
 
     async def embed(
-        self, batch: Batch, model: str, policy: Policy, session: str | None, concurrency: int
+        self, batch: Batch, model: str, policy: Policy, session: str | None, concurrency: int, watch: Watch
     ) -> Embeddings:
         """Embed all texts, in order.
 
@@ -63,12 +69,12 @@ class Embedder:
         wanted = ModelId.parse(model)
         served, note = await self._served(wanted, session)
         home = self._homes.setdefault((wanted.model, batch.dimensions), Home())
-        targets, rejected = _targets(wanted, served, policy)
+        targets, rejected = _targets(wanted, served, policy, self._overrides)
         if not targets:
             raise NoTargetAvailable(
                 f"no provider may embed {wanted} for this call; loosen the policy, or name another model.", rejected
             )
-        work = _Work(served, home, targets, policy, session, note)
+        work = _Work(served, home, targets, policy, session, note, watch)
         most = min(home.most.get(home.provider or "", BATCH), BATCH)
         first, *others = [batch.part(batch.texts[i : i + most]) for i in range(0, len(batch.texts), most)]
         slots = asyncio.Semaphore(concurrency)
@@ -86,7 +92,7 @@ class Embedder:
         call = self._call(work, part)
         extraction = Extraction(part, self._root, work.served, work.home)
         try:
-            return [(call, await drive(call, extraction.attempt, Embedded, self._rng, patient=True))]
+            return [(call, await drive(call, extraction.attempt, Embedded, streamed=False, patient=True))]
         except HFRouterError as error:
             if not error.attempts or error.attempts[-1].outcome != TOO_MUCH:
                 raise
@@ -103,16 +109,21 @@ class Embedder:
         call = Call(
             request=part,
             policy=work.policy,
-            targets=tuple(targets),
+            shared=self._shared,
             headers=lambda url: self._headers(url, work.session),
-            find=lambda _model, _provider: None,
+            find=lambda model, provider: self._overrides.apply(Target(model, provider)),
             priced_at=0,
             writer=self._writer,
             clock=self._clock,
             began=self._clock.monotonic(),
             session=work.session,
+            tags=work.watch.tags,
+            billed=work.watch.billed,
+            watch=work.watch,
         )
-        call.journal.plan(call.targets, {})
+        work.watch.planned(call)
+        call.choice = Choice.listed(targets, self._shared.health)
+        call.journal.plan(tuple(targets), {})
         if work.note:
             call.note("note", work.note)
         return call
@@ -148,6 +159,7 @@ class _Work:
     policy: Policy
     session: str | None
     note: str
+    watch: Watch
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -161,18 +173,21 @@ async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _targets(wanted: ModelId, served: Mapping[str, Served], policy: Policy) -> tuple[list[Target], dict[str, str]]:
+def _targets(
+    wanted: ModelId, served: Mapping[str, Served], policy: Policy, overrides: Overrides
+) -> tuple[list[Target], dict[str, str]]:
     """Targets that may embed, those of `Policy.order` first, and why the others may not."""
     targets, rejected = [], {}
     for row in served.values():
-        target = Target(wanted.model, row.provider, live=row.live)
+        target = overrides.apply(Target(wanted.model, row.provider, live=row.live))
         checks = (
             (not row.live, "the Hub lists it as not live"),
             (wanted.provider not in (None, row.provider), f"the call is pinned to {wanted.provider}"),
             (row.provider not in PROVIDERS, "how it embeds is not known"),
             (bool(policy.only) and row.provider not in policy.only, "not among the providers allowed"),
             (row.provider in policy.ignore, "its provider is ignored"),
-            (policy.max_price is not None, "embeddings have no listed price, so it does not pass the cap"),
+            (policy.max_price and target.input_price is None, "it has no listed price, so it does not pass the cap"),
+            (_too_dear(target, policy.max_price), "its price is over the cap"),
         )
         reason = next((reason for failed, reason in checks if failed), None)
         if reason:
@@ -181,6 +196,11 @@ def _targets(wanted: ModelId, served: Mapping[str, Served], policy: Policy) -> t
             targets.append(target)
     order = {provider: place for place, provider in enumerate(policy.order)}
     return sorted(targets, key=lambda target: order.get(target.provider, len(order))), rejected
+
+
+def _too_dear(target: Target, cap: MaxPrice | None) -> bool:
+    """Whether a price of the user's is over the cap; embeddings have no output to pay for."""
+    return bool(cap and cap.input is not None and target.input_price is not None and target.input_price > cap.input)
 
 
 def _joined(done: list[tuple[Call, Embedded]]) -> Embeddings:

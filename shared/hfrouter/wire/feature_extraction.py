@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+from hfrouter.cost.budget import Refused
 from hfrouter.cost.estimate import input_bound
 from hfrouter.cost.price import Cost
 from hfrouter.cost.usage import Usage
 from hfrouter.errors import ConfigurationError
-from hfrouter.routing.flow import Done, Launch
+from hfrouter.routing.commands import Done, Launch
 from hfrouter.routing.target import Target
-from hfrouter.routing.verdict import ANSWERED, FAILURES, Judgement, Scope, Verdict, judge
-from hfrouter.wire.attempt import failed
+from hfrouter.routing.verdict import ANSWERED, Judgement, Scope, Verdict, judge
+from hfrouter.wire.attempt import failed, refused
 from hfrouter.wire.call import Account, Call
 from hfrouter.wire.http import Reply, WireFailure, enter
 from hfrouter.wire.mapping import Served
@@ -67,7 +68,7 @@ class Batch:
         """The same wishes for other texts."""
         return Batch(tuple(texts), self.normalize, self.truncate, self.prompt_name, self.dimensions)
 
-    def bound_for(self, _target: Target) -> tuple[int, int]:
+    def bound_for(self, _target: Target, image_tokens: int | None = None) -> tuple[int, int]:
         """(input, output) tokens an attempt cannot exceed."""
         return input_bound(sum(len(text.encode("utf-8", "replace")) for text in self.texts)), 0
 
@@ -161,12 +162,14 @@ class Extraction:
             return await failed(account, reply or lane, Failed.of("first_content_timeout"))
         except (Failed, WireFailure) as failure:
             return await failed(account, reply or lane, failure)
+        except Refused as refusal:
+            return await refused(account, lane, refusal)
         except BaseException:
-            account.settle_later(FAILURES["abandoned"])
+            account.settle_later(account.leaving)
             await (reply or lane).aclose()
             raise
         await reply.aclose()
-        return Done(launch.number, ANSWERED, account.seconds, Embedded(vectors, account))
+        return account.done(ANSWERED, Embedded(vectors, account))
 
     def _judged(self, judgement: Judgement) -> Judgement:
         """Too much at once is for the caller to halve, before anybody else is asked the same."""

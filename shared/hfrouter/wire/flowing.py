@@ -66,6 +66,7 @@ class Flowing:
             self.opened.held.clear()
             self.call.note("end", "the stream was left before its end")
             self.opened.account.settle_later(FAILURES["abandoned"])
+            self._tell("abandoned")
 
     async def _end(self, failure: Failed | None) -> None:
         self.ended = self.closed = True
@@ -73,8 +74,13 @@ class Flowing:
         try:
             await account.settle(failure.judgement if failure else ANSWERED)
         finally:
+            self._tell("interrupted", StreamInterrupted) if failure else self._tell("ok")
             await reader.aclose()
         self.call.note("end", failure.judgement.kind if failure else "answered")
+
+    def _tell(self, outcome: str, error: type[Exception] | None = None) -> None:
+        if self.call.watch is not None:
+            self.call.watch.ended(outcome, error)
 
     def _interrupted(self, failure: Failed) -> StreamInterrupted:
         attempt, judgement = self.opened.account.attempt, failure.judgement
@@ -97,6 +103,8 @@ def drop(flowing: Flowing) -> None:
     closes the connection itself. A task made during that would close it a second time.
     """
     flowing.abandon()
+    if flowing.call.watch is not None:
+        flowing.call.watch.leave()
     if flowing.closed or flowing.loop.is_closed():
         return
     if asyncio._get_running_loop() is flowing.loop:

@@ -28,11 +28,16 @@ _PLAIN = frozenset({"", "identity", "chunked", "aws-chunked"})
 
 
 class WireFailure(Exception):  # carries a kind to the judge, not an error of the tree
-    """No usable answer came; `kind` is a key of `routing.verdict.FAILURES`."""
+    """No usable answer came.
 
-    def __init__(self, kind: str) -> None:
+    Attributes:
+        kind: A key of `routing.verdict.FAILURES`.
+        kept: It met a connection kept from an earlier request.
+    """
+
+    def __init__(self, kind: str, *, kept: bool = False) -> None:
         super().__init__(kind)
-        self.kind = kind
+        self.kind, self.kept = kind, kept
 
 
 class Reply:
@@ -89,9 +94,20 @@ class Lane:
             WireFailure: `connect_failed`, `connect_timeout`, `certificate_refused` or `connection_lost`.
         """
         package, client = _package(), self._client
+        opened = False
+
+        async def watch(event: str, _: Mapping[str, Any]) -> None:
+            nonlocal opened
+            opened = opened or event == "connection.connect_tcp.started"
+
         try:
             request = client.http.build_request(
-                method, url, content=content, headers=dict(headers), timeout=client.timeout(None, connect=connect)
+                method,
+                url,
+                content=content,
+                headers=dict(headers),
+                timeout=client.timeout(None, connect=connect),
+                extensions={"trace": watch},
             )
             return Reply(self, await client.http.send(request, stream=True))
         except package.ConnectTimeout as error:
@@ -99,7 +115,8 @@ class Lane:
         except package.ConnectError as error:
             raise WireFailure("certificate_refused" if "CERTIFICATE" in str(error) else "connect_failed") from error
         except (package.TransportError, package.InvalidURL) as error:
-            raise WireFailure("connection_lost") from error
+            broke = (package.RemoteProtocolError, package.ReadError, package.WriteError)
+            raise WireFailure("connection_lost", kept=not opened and isinstance(error, broke)) from error
 
     async def aclose(self) -> None:
         """Leave; a lane closes like a reply, for those who hold either."""
@@ -124,9 +141,14 @@ async def enter() -> Lane:
 
 
 async def send(method: str, url: str, headers: Mapping[str, str], content: bytes | None, connect: float) -> Reply:
-    """Enter and send; see `Lane.send`."""
+    """Enter and send what may be repeated: once more where a kept connection was closed; see `Lane.send`."""
     lane = await enter()
     try:
+        try:
+            return await lane.send(method, url, headers, content, connect)
+        except WireFailure as failure:
+            if not failure.kept:
+                raise
         return await lane.send(method, url, headers, content, connect)
     except BaseException:
         lane.leave()

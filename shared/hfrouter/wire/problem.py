@@ -96,7 +96,7 @@ def _texts(value: object) -> Iterator[str]:
 
 def _shown(message: str, sent: Sequence[str]) -> str:
     """The message on one line, short, and withheld when it repeats a text of the request."""
-    line = _one_line(message)
+    line = _one_line(message.encode("utf-8", "replace").decode())  # half a surrogate pair could not be printed
     if len(line) > _SHOWN:
         line = line[: _SHOWN - 1] + "…"
     if any(_echoes(line, _one_line(text)) for text in sent):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from hfrouter.result import Delta
-from hfrouter.routing.verdict import FAILURES, Judgement, judge
+from hfrouter.routing.verdict import FAILURES, Judgement, Verdict, judge
 from hfrouter.wire.assemble import Assembly
 from hfrouter.wire.http import Reply, WireFailure
 from hfrouter.wire.problem import problem_of, read_problem, texts_of
@@ -54,7 +54,7 @@ class Reader:
         messages: Of the request, so that an error inside the answer cannot repeat them.
         choices: How many were asked for.
         strict: Nothing was delivered yet: fail at once, also on an event that is not JSON. Else what came before a
-            failure is delivered first, and one such event is skipped.
+            failure is delivered first, and one event of plain text is skipped.
     """
 
     def __init__(
@@ -86,22 +86,24 @@ class Reader:
             raise self._failure
         if self.ended:
             return None
+        lost = ""
         try:
             async with asyncio.timeout_at(self._limit()):
                 while not self._ready and not self.ended:
                     await self._read()
         except TimeoutError:
-            if not self.assembly.finished:
-                raise Failed.of("idle_timeout" if self.started else "first_content_timeout") from None
-            self._end()
+            lost = "idle_timeout" if self.started else "first_content_timeout"
         except WireFailure as failure:
-            if not self.assembly.finished:
-                raise Failed.of(failure.kind) from failure
-            self._end()
+            lost = failure.kind
         except Failed as failure:
-            if self.strict or not self._ready:
-                raise
             self._failure = failure
+        # Raised out here, so that nothing the HTTP client raised hangs on our errors: it holds the request and the key.
+        if lost and not self.assembly.finished:
+            raise Failed.of(lost)
+        if lost:
+            self._end()
+        if self._failure is not None and (self.strict or not self._ready):
+            raise self._failure
         return self._ready.popleft() if self._ready else None
 
     def _limit(self) -> float:
@@ -209,8 +211,9 @@ class Reader:
             self.assembly.finished = True
             self._end()
         elif words:
+            # One line of noise in a stream that was shown is skipped; half an object is content that was lost.
             self._skipped += 1
-            if self.strict or self._skipped > 1:
+            if self.strict or self._skipped > 1 or words.startswith("{"):
                 raise Failed.of("malformed_event")
 
     def _take(self, event: Mapping[str, Any]) -> None:
@@ -230,11 +233,15 @@ class Reader:
             self.started = True
 
     def _error(self, event: Mapping[str, Any]) -> Failed:
-        return Failed(judge(problem_of(event, None, texts_of(self._messages))))
+        """The failure an event tells of, in words that repeat neither the request nor the answer so far."""
+        answer = texts_of((event.get("choices"), self.assembly.body().get("choices")))
+        return Failed(judge(problem_of(event, None, (*texts_of(self._messages), *answer))))
 
     def _end(self) -> None:
         self._ready.extend(self.assembly.close())
         self.ended = self._whole = True
+        if self.assembly.nameless_call:
+            self._failure = Failed.of("malformed_tool_call")
 
 
 async def read_error(reply: Reply, now: float, messages: object) -> Judgement:
@@ -254,7 +261,12 @@ async def read_error(reply: Reply, now: float, messages: object) -> Judgement:
                     break
     except (TimeoutError, WireFailure):
         pass  # the status alone is enough to judge
-    return judge(read_problem(reply.status, reply.headers, bytes(body[:MAX_ERROR_BYTES]), now, texts_of(messages)))
+    problem = read_problem(reply.status, reply.headers, bytes(body[:MAX_ERROR_BYTES]), now, texts_of(messages))
+    judgement = judge(problem)
+    # The header of OpenAI's servers and SDK. Its `true` is left to our own rules, which know the budget of a call.
+    if judgement.verdict is Verdict.RETRY and reply.headers.get("x-should-retry", "").strip().lower() == "false":
+        return replace(judgement, verdict=Verdict.FALLBACK)
+    return judgement
 
 
 def _parse(data: str | bytes) -> Mapping[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,17 @@ from hfrouter.errors import ConfigurationError
 from hfrouter.routing.eligible import Needs
 from hfrouter.routing.policy import Policy
 from hfrouter.routing.target import Target
+from hfrouter.wire.dialect import openai_form, wants_schema
 
 # Several providers cut silently at 2,048 tokens when none are asked for, so a number is always sent.
 _DEFAULT_MAX_TOKENS = 4096
 # Up to here an answer is asked for in one piece: there is little to save by watching it come.
 _SHORT = 256
 _TOOL_IDLE, _IDLE = 60.0, 20.0
+# What offers tools, and what forbids to use them; the second pair is OpenAI's older one.
+_TOOLS = (("tools", "tool_choice"), ("functions", "function_call"))
 _TEMPLATE = 64
+_TEXTS = frozenset({"text", "input_text", "output_text", "refusal", "thinking", "tool_result", None})
 # No model has a context of a billion tokens, and nobody offers more than 128 choices.
 _MOST_TOKENS, _MOST_CHOICES = 1_000_000_000, 128
 
@@ -31,11 +35,13 @@ class Request:
         body: As the caller gave it, without `model`, `stream` and `stream_options`.
         json: The same as bytes, without the opening brace.
         needs: What it asks of a target.
+        media: Parts whose tokens their bytes do not bound: images, and whatever is no text.
     """
 
     body: Mapping[str, Any] = field(repr=False)
     json: bytes = field(repr=False)
     needs: Needs
+    media: int = 0
 
     @classmethod
     def make(cls, messages: object, parameters: Mapping[str, Any]) -> Request:
@@ -48,6 +54,8 @@ class Request:
         _check_shapes(body)
         for ours in ("stream", "stream_options", "model"):
             body.pop(ours, None)
+        if "response_format" in body:
+            body["response_format"] = openai_form(body["response_format"])
         for optional in ("tools", "functions"):
             if not body.get(optional, True):
                 del body[optional]  # an empty list of tools is refused by some back-ends
@@ -60,7 +68,7 @@ class Request:
             raise ConfigurationError("the request is nested too deeply for JSON; flatten it.") from None
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the request holds a value JSON cannot carry: {_reason(error)}.") from None
-        return cls(body, raw[1:], _needs(body, len(raw)))
+        return cls(body, raw[1:], _needs(body, len(raw)), sum(map(_media, body["messages"])))
 
     def bytes_for(self, target: Target, *, stream: bool) -> bytes:
         """The body for a target: the model's name first, since the router reads it from a small prefix."""
@@ -69,7 +77,8 @@ class Request:
             extra |= {"stream": True, "stream_options": {"include_usage": True}}
         if self.needs.max_tokens is None:
             extra["max_tokens"] = self.max_tokens_for(target)
-        head = json.dumps({"model": target.id} | extra, separators=(",", ":")).encode()
+        name = target.model if target.url else target.id
+        head = json.dumps({"model": name} | extra, separators=(",", ":")).encode()
         return head[:-1] + b"," + self.json
 
     def max_tokens_for(self, target: Target) -> int:
@@ -86,9 +95,17 @@ class Request:
         n: int = self.body.get("n", 1)
         return n
 
-    def bound_for(self, target: Target) -> tuple[int, int]:
-        """(input, output) tokens an attempt cannot exceed."""
-        return input_bound(self.needs.input_bytes), self.max_tokens_for(target) * self.choices
+    def bound_for(self, target: Target, image_tokens: int | None = None) -> tuple[int, int] | None:
+        """(input, output) tokens an attempt cannot exceed; None when it shows an image and nobody said how many it has.
+
+        Args:
+            target: Where to.
+            image_tokens: Tokens of an image at most, or None.
+        """
+        if self.media and image_tokens is None:
+            return None
+        media = self.media * (image_tokens or 0)
+        return input_bound(self.needs.input_bytes) + media, self.max_tokens_for(target) * self.choices
 
     def upstream_stream(self, policy: Policy) -> bool:
         """Whether a whole answer is asked for as a stream: a cut is noticed, and no gateway's limit is met."""
@@ -138,14 +155,15 @@ def _messages(messages: object) -> list[Mapping[str, Any]]:
 
 
 def _needs(body: Mapping[str, Any], size: int) -> Needs:
-    response_format = body.get("response_format")
-    kind = response_format.get("type") if isinstance(response_format, Mapping) else None
+    pictures = [part for message in body["messages"] for part in _pictures(message.get("content"))]
     return Needs(
-        tools=bool(body.get("tools")) and body.get("tool_choice") != "none",
-        structured=kind == "json_schema",
-        images=any(_shows_image(message.get("content")) for message in body["messages"]),
+        tools=any(body.get(tools) and body.get(choice) != "none" for tools, choice in _TOOLS),
+        structured=wants_schema(body.get("response_format")),
+        images=bool(pictures),
         input_bytes=size,
         max_tokens=_limit(body),
+        parameters=frozenset(body) - {"messages"},
+        image_bytes=sum(map(_inline, pictures)),
     )
 
 
@@ -170,10 +188,24 @@ def whole(name: str, value: object, most: int) -> int:
     return value
 
 
-def _shows_image(content: object) -> bool:
-    return isinstance(content, list) and any(
-        isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image", "image"} for part in content
-    )
+def _pictures(content: object) -> Iterator[Mapping[str, Any]]:
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image", "image"}:
+            yield part
+
+
+def _inline(picture: Mapping[str, Any]) -> int:
+    """Bytes of a picture that is in the request itself."""
+    given = picture.get("image_url")
+    url = given.get("url") if isinstance(given, Mapping) else given
+    return len(url) if isinstance(url, str) and url.startswith("data:") else 0
+
+
+def _media(message: Mapping[str, Any]) -> int:
+    """How many parts of a message are no text. A link may lead to any number of tokens, and so may a small file."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return sum(isinstance(part, Mapping) and part.get("type") not in _TEXTS for part in parts)
 
 
 def _reason(error: Exception) -> str:
