@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench kill-nine simulate-policies mixed-run bare scenarios abandon openai2 lock clean help
+.PHONY: demo test check bench kill-nine simulate-policies mutants mixed-run bare scenarios abandon openai2 lock clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/make \1|\2/' | column -t -s '|'
@@ -52,6 +52,9 @@ mixed-run: $(STAMP)  ## 10,000 calls of every kind with faults: ledger, answers,
 
 simulate-policies: $(STAMP)  ## routing policies side by side in virtual time: ours, its peers and an oracle (some two minutes)
 	$(BIN)/python -m benchmarks.policies
+
+mutants: $(STAMP)  ## how many small wrong changes to routing/ its tests notice, and which they do not (some 20 minutes)
+	$(BIN)/python -m tests.mutants
 
 bare: $(STAMP)  ## the wheel: it holds exactly the packages, and the core works with no extra installed
 	$(BIN)/python tests/wheel/check.py

@@ -42,7 +42,7 @@ def told(router: Router, target: Target, messages: Messages) -> Work:
             request=request,
             policy=router.policy,
             shared=router._shared,
-            headers=lambda url: router._headers(url, None),
+            headers=lambda url: router._planner._heading.of(url, None),
             find=lambda _model, _provider: None,
             priced_at=0,
             writer=router._writer,

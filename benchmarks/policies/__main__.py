@@ -5,7 +5,7 @@
     python -m benchmarks.policies --scenario mixed --seeds 1,2,3
     python -m benchmarks.policies --write          # into the README beside this file
 
-The same seeds give the same report to the byte, on any machine.
+The same seeds give the same report to the byte.
 """
 
 from __future__ import annotations

@@ -37,11 +37,11 @@ class Aim:
         """Aim, limit, whether it is met, and the worst cases."""
         worst = sorted(self.found, reverse=True)
         missed = [case for case in worst if case[0] > self.limit]
-        cases = missed[:_MOST_NAMED] or worst[:1]
+        cases = missed[:_MOST_NAMED] or worst[: self.limit > 0]  # where nothing is missing, nobody is worst
         more = f", and {len(missed) - len(cases)} more" if len(missed) > len(cases) else ""
         reached = ", ".join(f"{self.shown(value)} ({case})" for value, case in cases) + more
         asked = self.shown(self.limit) if self.limit == 0 else f"<= {self.limit:.2f}"
-        return self.name, asked, f"{len(worst) - len(missed)} of {len(worst)}", reached or "-"
+        return self.name, asked, f"{len(worst) - len(missed)} of {len(worst)}", reached or self.shown(0.0)
 
 
 def aims(results: Results) -> Iterator[Aim]:

@@ -49,7 +49,7 @@ def _aims(results: Results) -> Iterator[str]:
     """The aims, each with its worst cases."""
     yield "| aim | asked | met in | at worst |"
     yield "|---|---|---|---|"
-    for aim in aims(results):
+    for aim in (aim for aim in aims(results) if aim.found):
         yield f"| {' | '.join(aim.row)} |"
     yield ""
 

@@ -159,7 +159,7 @@ def _mixed(rng: random.Random, providers: Sequence[Provider]) -> list[Fault]:
 
 
 def _capacity(rng: random.Random, providers: Sequence[Provider]) -> list[Fault]:
-    """The two that most policies like best take few answers at once, unannounced, at different times."""
+    """Three of them take few answers at once, unannounced, at different times."""
     return [
         Fault("capacity", name, start, start + 80.0, factor=rng.choice((2, 3, 4)))
         for name, start in zip(rng.sample([p.name for p in providers], 3), (20.0, 60.0, 140.0), strict=True)

@@ -10,9 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hfrouter.cost.budget import Budget, BudgetState, BudgetWarning
     from hfrouter.cost.credits import Credits, CreditsWarning
     from hfrouter.cost.estimate import Estimate
-    from hfrouter.cost.budget import Budget, BudgetWarning
     from hfrouter.cost.ledger import Entry, Ledger, MemoryLedger
     from hfrouter.cost.price import Cost, Price, Total
     from hfrouter.cost.projection import Projection
@@ -54,6 +54,7 @@ _HOMES = {
     "Body": "result",
     "Budget": "cost.budget",
     "BudgetExceeded": "errors",
+    "BudgetState": "cost.budget",
     "BudgetWarning": "cost.budget",
     "CallEvent": "events",
     "Completion": "result",
@@ -102,6 +103,7 @@ __all__ = [
     "Body",
     "Budget",
     "BudgetExceeded",
+    "BudgetState",
     "BudgetWarning",
     "CallEvent",
     "Completion",

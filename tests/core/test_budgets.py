@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -141,6 +145,57 @@ def test_embeddings_without_a_price_are_refused(sim: Simulator) -> None:
         router.embed(["hello"], model=EMBEDDER)
     with routed(sim, Budget(1, tags={"user": "ann"})) as router:
         router.embed(["hello"], model=EMBEDDER)
+
+
+class Greedy(BaseHTTPRequestHandler):
+    """A provider that reports four times the tokens a request of this size can have."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        answer = {
+            "choices": [{"message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 5000, "completion_tokens": 10, "total_tokens": 5010},
+        }
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def greedy() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Greedy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_answer_over_its_bound_is_booked_and_told_and_raises_the_bound_of_its_model(greedy: str) -> None:
+    told: list[BudgetWarning] = []
+    budget, prices = Budget("0.01", warn=()), {"org/m": ("1", "1")}
+    with Router(base_url=greedy, token="hf_x", ledger="memory", budgets=[budget], prices=prices) as router:
+        router._writer.on_warning = told.append
+        answer = router.chat(model="org/m:p", messages="hi", max_tokens=20)
+        assert str(answer.cost) == "$0.00501"
+        assert "exceed the bound" in answer.explain()
+        assert [(warning.kind, warning.model, str(warning.share)) for warning in told] == [
+            ("over_bound", "org/m", "0.50")
+        ]
+        with pytest.raises(BudgetExceeded) as caught:
+            router.chat(model="org/m:p", messages="hi", max_tokens=20)
+        assert caught.value.needed is not None
+        assert Decimal("0.00502") <= caught.value.needed < Decimal("0.0051")
+        assert caught.value.spent == Decimal("0.00501")
 
 
 def test_a_threshold_that_is_crossed_is_told(sim: Simulator) -> None:

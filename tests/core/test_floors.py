@@ -29,7 +29,15 @@ FLOORS: dict[str, set[str]] = {
     "hfrouter.cost": {"hfrouter.cost", "hfrouter.routing.target"},
     "hfrouter.wire": {"hfrouter.wire", "hfrouter.cost", "hfrouter.routing", "hfrouter.result", "hfrouter.events"},
     "hfrouter.stream": {"hfrouter.wire", "hfrouter.cost", "hfrouter.routing", "hfrouter.result"},
-    "hfrouter.router": {"hfrouter.wire", "hfrouter.cost", "hfrouter.routing", "hfrouter.result", "hfrouter.stream"},
+    "hfrouter.books": {"hfrouter.wire", "hfrouter.cost", "hfrouter.routing.policy"},
+    "hfrouter.router": {
+        "hfrouter.books",
+        "hfrouter.wire",
+        "hfrouter.cost",
+        "hfrouter.routing",
+        "hfrouter.result",
+        "hfrouter.stream",
+    },
     "hfrouter.telemetry": {"hfrouter.events", "hfrouter.cost"},
     "hfrouter.adapting": {
         "hfrouter.adapting",

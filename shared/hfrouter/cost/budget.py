@@ -180,6 +180,50 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetState:
+    """How a budget stands now.
+
+    Attributes:
+        budget: Which one.
+        limit: USD.
+        spent: USD known to be spent in this window.
+        held: USD reserved by attempts that are under way.
+        unsettled: USD that may have been spent on top, by attempts whose cost is not exact or whose process died.
+        resets_at: When the next window begins, in UTC; None for a run.
+        label: For readers: `$5.00 a day for user=ann`.
+    """
+
+    budget: Budget
+    limit: Decimal
+    spent: Decimal
+    held: Decimal
+    unsettled: Decimal
+    resets_at: datetime | None
+    label: str
+
+    @classmethod
+    def of(cls, limit: Limit, standing: Standing) -> BudgetState:
+        """How a limit stands."""
+        return cls(
+            limit.budget,
+            usd(limit.nano),
+            usd(standing.spent),
+            usd(standing.held),
+            usd(standing.unsettled),
+            None if limit.resets_at is None else datetime.fromtimestamp(limit.resets_at, UTC),
+            limit.label,
+        )
+
+    @property
+    def left(self) -> Decimal:
+        """USD that may still be reserved; never negative."""
+        return max(Decimal(0), self.limit - self.spent - self.held - self.unsettled)
+
+    def __str__(self) -> str:
+        return f"{self.label}: ${self.left} left, ${self.spent} spent, ${self.held} held, ${self.unsettled} unsettled"
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetWarning:
     """A budget has crossed one of its shares, or an attempt has cost more than its bound.
 

@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hfrouter.cost.budget import Budget, BudgetWarning, Limit, Refused, Standing, limits_for
+from hfrouter.cost.budget import Budget, BudgetState, BudgetWarning, Limit, Refused, Standing, limits_for
 from hfrouter.cost.holds import BudgetLedger, Holds
 from hfrouter.cost.ledger import Entry, Ledger, Swift, new_id
 from hfrouter.cost.price import UNSENT
+from hfrouter.cost.tags import Tags
 
 logger = logging.getLogger("hfrouter")
 # What may be over by the next attempt: a lock, a full disk.
@@ -55,6 +56,11 @@ class Keeper:
     def standing(self, limit: Limit) -> Standing:
         """How a limit stands."""
         return (self.store or self._holds).standing(limit)
+
+    def states(self, tags: Tags, now_ms: int) -> tuple[BudgetState, ...]:
+        """How the budgets stand that a call with these tags would fall under."""
+        call = Entry(id="", call="", number=1, started_ms=now_ms, model="", provider="", streamed=False, tags=tags)
+        return tuple(BudgetState.of(limit, self.standing(limit)) for limit in self.limits(call))
 
     def hold(self, entry: Entry, limits: Limits, expires_ms: int) -> None:
         """Hold what an attempt may cost, here; its row is for others to write.

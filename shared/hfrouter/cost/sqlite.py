@@ -36,7 +36,7 @@ _CHECKPOINT_EVERY = 1000
 # Milliseconds that a write waits for other processes.
 _BUSY_MS = 10_000
 # Nanoseconds after which a step was slow, and for which none is taken at once after a slow one.
-_SLOW_NS, _PAUSE_NS = 20_000_000, 2_000_000_000
+_SLOW_NS, _PAUSE_NS, _DOUBLINGS = 20_000_000, 2_000_000_000, 8
 
 
 class SQLiteLedger:
@@ -60,6 +60,7 @@ class SQLiteLedger:
         self._hurried = False
         self._waits_ms = _BUSY_MS
         self._not_before = 0  # of a clock in nanoseconds
+        self._slow = 0  # times
         _ledgers.add(self)
 
     def __repr__(self) -> str:
@@ -109,7 +110,7 @@ class SQLiteLedger:
         """Take a step of this ledger on a thread that must not wait, such as an event loop's.
 
         A row takes some 30 us; what may take longer is left to others: to open the file, to wait for another thread or
-        process, to fold the log back. A disk that was slow once is left alone for a while.
+        process, to fold the log back. A disk that was slow is left alone for 2 s, and twice as long each further time.
 
         Args:
             step: Calls one method of this ledger.
@@ -132,7 +133,8 @@ class SQLiteLedger:
             finally:
                 self._hurried = False
                 if (now := time.monotonic_ns()) - began > _SLOW_NS:
-                    self._not_before = now + _PAUSE_NS
+                    self._not_before = now + (_PAUSE_NS << min(self._slow, _DOUBLINGS))
+                    self._slow += 1
         finally:
             self._lock.release()
 

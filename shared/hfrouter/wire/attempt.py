@@ -71,7 +71,7 @@ class Chat:
             call.note("note", f"max_tokens {self.request.max_tokens_for(launch.target)} by default", launch.number)
         reply: Reply | None = None
         try:
-            await call.writer.begin(account.entry)
+            await call.writer.begin(account.entry, call.policy.deadline)
             first_by = asyncio.get_running_loop().time() + launch.first_content
             reply = await self._open(lane, account, headers, stream=stream, first_by=first_by)
             if reply.status >= 300:

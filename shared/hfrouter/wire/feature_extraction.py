@@ -147,7 +147,7 @@ class Extraction:
         account = Account(call, launch, streamed=False)
         reply: Reply | None = None
         try:
-            await call.writer.begin(account.entry)
+            await call.writer.begin(account.entry, call.policy.deadline)
             account.sent = True
             async with asyncio.timeout(launch.first_content):
                 reply = await lane.send("POST", url, headers, self._batch.content_for(served), call.policy.connect)
