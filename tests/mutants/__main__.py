@@ -1,7 +1,7 @@
 """How many small wrong changes to routing/ do its tests notice? `make mutants` prints the share and the survivors.
 
 Ours, because the kept libraries do not fit here: mutmut (3.8) changes only the bodies of plain functions, and here most
-rules are constants, properties and frozen rows; cosmic-ray (8.7) starts an interpreter for each mutant, which takes hours.
+rules are constants, properties and frozen rows; cosmic-ray (8.7) starts an interpreter for each mutant, one at a time.
 Each mutant here is a fork of a process that has imported everything but our modules; nothing is written to the sources.
 
     python -m tests.mutants [module ...] [--fresh]
@@ -33,8 +33,8 @@ from tests.mutants.mutations import Mutant, mutants, mutated
 ROOT = Path(__file__).parents[2]
 BUILD = (ROOT / "build" / "mutants") if ROOT.name != "tree" else ROOT.parent  # the second when it is the copy
 PACKAGE = Path("shared/hfrouter/routing")
-# The tables that are about a module, those that are likely to notice first. The laws are left out: they take most of the
-# time, and notice hardly anything that the tables do not.
+# The tables that are about a module, those that are likely to notice first. The laws are left out: they take most of
+# the time, and notice hardly anything that the tables do not.
 ENGINE = ("across_calls", "hedging", "flow", "health", "choice", "vectors")
 TESTS: dict[str, tuple[str, ...]] = {
     "breaker": ("breaker", "vectors", "health", "across_calls"),
@@ -51,7 +51,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "steps": ("flow", *ENGINE),
     "strategy": ("choice", *ENGINE),
     "target": ("model_id", "rows", "eligible", "choice"),
-    "verdict": ("verdict", "flow", "health", "across_calls"),
+    "verdict": ("verdict", "judgement", "flow", "health", "across_calls"),
 }
 PROCESSES = 2
 SECONDS = 60  # for one mutant; without a change all tests take a fraction of it
@@ -136,7 +136,8 @@ def run(name: str) -> tuple[str, int, list[Mutant]]:
     """All mutants of a module: its name, how many there are, and the survivors."""
     path = PACKAGE / f"{name}.py"
     source = path.read_text()
-    outcomes = BUILD / "outcomes" / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:12]}.json"
+    changes = Path("tests/mutants/mutations.py").read_text()
+    outcomes = BUILD / "outcomes" / f"{name}-{hashlib.sha256((source + changes).encode()).hexdigest()[:12]}.json"
     noticed = set(json.loads(outcomes.read_text())) if outcomes.exists() else set[str]()
     everyone = list(mutants(source))
     waiting = [m for m in everyone if f"{m.place}.{m.turn}" not in noticed]

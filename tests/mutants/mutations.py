@@ -68,7 +68,7 @@ def mutated(source: str, mutant: Mutant) -> ast.Module:
 
 def _nodes(tree: ast.Module) -> Iterator[ast.AST]:
     """The nodes that may change: no annotation, docstring, decorator, import, or declaration for type checkers."""
-    waiting: list[ast.AST] = list(tree.body)
+    waiting: list[ast.AST] = [node for node in tree.body if not _is_docstring(node) and not _is_beside(node)]
     while waiting:
         node = waiting.pop(0)
         yield node
@@ -86,6 +86,8 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _is_beside(node: ast.AST) -> bool:
+    if isinstance(node, ast.keyword):
+        return node.arg in {"strict", "repr", "compare"}
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

@@ -185,6 +185,7 @@ class World:
     ) -> Played:
         began, played, running = self.now, Played(), dict[int, tuple[float, Ends]]()
         script = {name: list(rows) for name, rows in outcomes.items()} if isinstance(outcomes, Mapping) else None
+        listed = [] if isinstance(outcomes, Mapping) else list(outcomes)
         told, targets = set[int](), dict[int, Target]()
         flow = route(choice, policy, lambda: self.now, lambda: jitter, streamed=streamed, patient=patient)
         answer: Answer = None
@@ -197,7 +198,7 @@ class World:
                     case Launch(number, target, first_content, remaining):
                         assert number not in running
                         assert 0 < first_content <= remaining
-                        outcome = outcomes[len(played.launches)] if script is None else script[target.provider].pop(0)
+                        outcome = script[target.provider].pop(0) if script is not None else listed[len(played.launches)]
                         ends = outcome if isinstance(outcome, Ends) else Ends(*outcome)
                         running[number] = self.now, ends
                         played.launches.append(command)

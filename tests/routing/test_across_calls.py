@@ -233,6 +233,12 @@ SCOPES: dict[str, Story] = {
     "request: an empty answer is remembered by nobody": [
         *[Call([A, B], [(0, EMPTY), (0, OK)], "a b ok")] * 9,
     ],
+    "target: one that is said to be gone is asked when there is none else, and not repeated": [
+        *(Call([A], [(0, GONE)], "a gone"), Call([A], [(0, E500)], "a server_error"), Call([A], ANSWERS, "a ok")),
+    ],
+    "cold: one that others have seen loading is waited for after they failed": [
+        *(Call([A], [(0, COLD_20)], "a cold", ONE), Call([A, B], [(0, GONE), (0, OK)], "b ~20 a ok")),
+    ],
     "cold: left alone while it loads": [
         Call([A, B], [(0, COLD_20), (0, OK)], "a b ok"),
         *(19.0, Call([A, B], ANSWERS, "b ok"), 1.0, Call([A, B], ANSWERS, "a ok")),
@@ -249,6 +255,11 @@ TOOL_CALLS: dict[str, Story] = {
         Call([A, B], [(1, MALFORMED), (1, OK)], "a unary a ok", needs=TOOLS),
         *(Call([A, B], ANSWERS, "unary a ok", needs=TOOLS), Call([A, B], ANSWERS, "a ok")),
         Call([B, A], ANSWERS, "b ok", needs=TOOLS),
+    ],
+    "whether or not tools were offered": [Call([A], [(1, MALFORMED), (1, OK)], "a unary a ok")],
+    "one that is asked in one piece from the start is not asked twice": [
+        *(Call([A], [(1, MALFORMED), (1, OK)], "a unary a ok", needs=TOOLS),),
+        Call([A], [(1, MALFORMED)], "unary a malformed_tool_call", needs=TOOLS),
     ],
     "malformed in one piece too, the next one is asked": [
         Call([A, B], [(1, MALFORMED), (1, MALFORMED), (1, OK)], "a unary a b ok", needs=TOOLS),
@@ -276,6 +287,13 @@ TOOL_CALLS: dict[str, Story] = {
 }
 
 SAME_PROVIDER = [Target(f"org/m{n}", "a") for n in range(9)]
+PROBATION: dict[str, Story] = {
+    "a call that has failed once prefers one that has not been rate limited": [
+        *(Call([B], [(0, E429)], "b rate_limited", ONE), 1.0),
+        Call([A, B, C], [(0, GONE), (0, OK)], "a c ok", ranked=True),
+        Call([A, B, C], ANSWERS, "b ok", ranked=True),
+    ],
+}
 THROTTLED: dict[str, Story] = {
     "a provider that mostly fails is not asked again at once": [
         *[Call([target], [(2, CUT)], "a cut", ONE) for target in SAME_PROVIDER[:4]],
@@ -336,6 +354,10 @@ BUDGET: dict[str, Story] = {
         Call([A, B, C, D], [(0, GONE), (0, GONE), (0, OK)], "a b d ok"),
         *(Call([A, B, C, D], [(0, OK)], "c ok"),),
     ],
+    "an endpoint of the user's own is nobody's storm": [
+        *[dear(n) for n in range(13)],
+        Call([A, B, C, OWN], [(0, GONE), (0, GONE), (0, OK)], "a b own ok"),
+    ],
     "one that answered more than a minute ago is not known to be well": [
         Call([D], ANSWERS, "d ok"),
         *(60.5, *[dear(n) for n in range(13)]),
@@ -385,7 +407,7 @@ REFUSALS: dict[str, Story] = {
     ],
 }
 
-STORIES = BREAKERS | RATE_LIMITS | SCOPES | TOOL_CALLS | THROTTLED | BUDGET | REFUSALS
+STORIES = BREAKERS | RATE_LIMITS | SCOPES | PROBATION | TOOL_CALLS | THROTTLED | BUDGET | REFUSALS
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -416,6 +438,12 @@ WHYS: dict[str, tuple[Sequence[Call], Sequence[Target], Sequence[Outcome], list[
     "once more": ([], [A, B], [(0, E500), (0, OK)], ["best of 2", "once more"]),
     "in one piece": ([], [A], [(0, MALFORMED), (0, OK)], ["the only one", "once more, in one piece"]),
     "soonest": ([], [A], [(0, E429), (0, OK)], ["the only one", "the one that may answer soonest"]),
+    "own": (
+        [],
+        [A, B, C, D, OWN],
+        [(0, GONE), (0, GONE), (0, GONE), (0, OK)],
+        ["best of 5", "next", "next", "your own, with the last attempt"],
+    ),
     "cheaper": ([], PRICED[2:], [(0, OVER_BUDGET), (0, OK)], ["best of 2", "cheaper"]),
     "a rate limit": (
         [Call([A], [(0, E429_IN_3)], "a rate_limited", ONE)],
@@ -447,6 +475,8 @@ def test_a_launch_shows_the_ranking_as_it_stood() -> None:
     assert [c.held is None for c in first.ranking] == [True, True]
     assert [c.held is None for c in second.ranking] == [False, True]
     assert [c.target for c in second.ranking] == [A, B]
+    first, second = world.call([C], [(0, E429_IN_3), (0, OK)]).launches
+    assert [c.held for c in second.ranking] == [None]  # as it is after the pause
 
 
 PROBE_LIMITS: dict[str, tuple[list[Target], Policy, float]] = {

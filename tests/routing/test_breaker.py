@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hfrouter.routing.breaker import Breaker
 
 # A row is a list of (second, what happens). `fails` and `answers` are results of attempts sent while it was closed,
-# `probe fails` and `probe answers` those of a probe, `goes` sends a probe, `gives up` cancels it. After the colon stands
-# what must come of it. `admits` and `shuts` ask whether an attempt may go.
+# `probe fails` and `probe answers` those of a probe, `goes` sends a probe, `gives up` cancels it. What must come of it
+# stands after the colon. `admits` and `shuts` ask whether an attempt may go.
 Row = list[tuple[float, str]]
 
 CLOSED: dict[str, Row] = {
@@ -140,7 +140,8 @@ def test_the_life_of_a_breaker(name: str) -> None:
 @pytest.mark.parametrize(("chance", "until"), [(0.0, 4.0), (0.25, 4.5), (0.5, 5.0), (1.0, 6.0)])
 def test_chance_moves_the_open_time_by_a_fifth(chance: float, until: float) -> None:
     breaker = Breaker()
-    for _ in range(3):
+    assert breaker.until == 0
+    for _ in range(4):  # the fourth was sent before it opened
         breaker.failed(0.0, chance)
     assert breaker.until == pytest.approx(until)
 

@@ -154,7 +154,7 @@ ORDERS: dict[str, tuple[list[Target], list[str], Policy, Needs, list[str]]] = {
         ["slow", "fast"],
     ),
     "the model's suffix": (ROWS, ["org/m:cheapest"], IN_ORDER, SHORT_ANSWER, ["reader", "writer", "bare"]),
-    "the other suffix": (ROWS, ["org/m:fastest"], CHEAPEST, LONG_ANSWER, ["writer", "reader", "bare"]),
+    "the other suffix": ([SLOW, DEARER], ["org/m:fastest"], CHEAPEST, LONG_ANSWER, ["dearer", "slow"]),
     "a suffix that only the router knows": (
         ROWS,
         ["org/m:preferred"],
@@ -168,6 +168,37 @@ ORDERS: dict[str, tuple[list[Target], list[str], Policy, Needs, list[str]]] = {
         Policy(order=["reader"]),
         replace(SHORT_ANSWER, tools=True),
         ["preferred", "reader", "writer"],
+    ),
+    **{
+        f"{name} likewise": (
+            [READER, replace(BARE, provider=name)],
+            M,
+            Policy(order=["reader"]),
+            replace(SHORT_ANSWER, tools=True),
+            [name, "reader"],
+        )
+        for name in ("", "fastest", "cheapest")
+    },
+    "an endpoint under a name nobody asked for answers whatever is asked": (
+        [replace(OWN, model="local"), replace(READER, model="org/stranger")],
+        M,
+        Policy(order=["own"]),
+        SHORT_ANSWER,
+        ["own", "reader"],
+    ),
+    "one under a name that was asked for answers that": (
+        [replace(OWN, model="org/n"), READER],
+        ["org/m", "org/n"],
+        Policy(order=["own"]),
+        SHORT_ANSWER,
+        ["reader", "own"],
+    ),
+    "a model of the router's answers to its own name alone": (
+        [replace(READER, model="org/stranger"), BARE],
+        M,
+        Policy(order=["reader"]),
+        SHORT_ANSWER,
+        ["bare", "reader"],
     ),
     "a pin before the rest of its model": (
         ROWS,
@@ -267,6 +298,51 @@ def test_sixteen_attempts_under_way_double_the_time_to_the_first_content() -> No
         world.health.launched(TWIN_A, world.now)
     after = score("fastest", TWIN_A, 0.0, 0.0, 1_000, world.health.of(TWIN_A), world.now)
     assert (after.value, after.running) == (pytest.approx(2 * before.value), 16)
+
+
+SILENCES: dict[
+    str, tuple[float | None, float, list[str]]
+] = {  # probe of the silent one, seconds of silence, and who is first
+    "two seconds are nothing": (0.5, 2.0, ["a", "b"]),
+    "more come later": (0.5, 2.125, ["b", "a"]),
+    "nor are three times its usual": (1.0, 3.0, ["a", "b"]),
+    "but more": (1.0, 3.125, ["b", "a"]),
+    "nothing known is 5 s": (None, 15.0, ["a", "b"]),
+    "and more than that": (None, 15.125, ["b", "a"]),
+}
+
+
+@pytest.mark.parametrize("name", SILENCES)
+def test_a_target_whose_attempts_are_silent_for_unusually_long_comes_later(name: str) -> None:
+    probe, seconds, expected = SILENCES[name]
+    world, rows = World(), [replace(TWIN_A, first_token_latency=probe), replace(TWIN_B, output_price=Decimal(2))]
+    world.health.launched(TWIN_A, world.now)
+    world.sleep(0.125)
+    world.health.launched(TWIN_A, world.now)  # the oldest counts
+    world.sleep(seconds - 0.125)
+    assert ranking(rows, M, CHEAPEST, LONG_ANSWER, world) == expected
+    assert ranking(rows, M, Policy(order=["a"]), LONG_ANSWER, world) == ["a", "b"]  # the user's wishes come first
+    world.health.began(TWIN_A)  # any content shows that it is alive
+    assert ranking(rows, M, CHEAPEST, LONG_ANSWER, world) == ["a", "b"]
+
+
+def test_a_session_lets_go_of_a_target_that_is_silent() -> None:
+    world, rows = World(), [WRITER, READER]
+    world.call(rows, [(0, OK)], CHEAPEST, needs=LONG_ANSWER, session="s")
+    world.health.launched(WRITER, world.now)
+    world.sleep(20)
+    assert ranking(rows, M, CHEAPEST, SHORT_ANSWER, world, "s") == ["reader", "writer"]
+
+
+@pytest.mark.parametrize(("seconds", "latency"), [(4.0, 5.0), (6.0, 6.0), (8.0, 8.0), (100.0, 8.0)])
+def test_silence_under_way_is_how_long_the_first_content_takes_at_least(seconds: float, latency: float) -> None:
+    world = World()
+    world.health.launched(TWIN_A, world.now)
+    points = score("balanced", TWIN_A, 0.0, 0.0, 100, world.health.of(TWIN_A), world.now + seconds)
+    assert points.latency == latency
+    world.health.launched(TWIN_B, world.now, streamed=False)  # whose first content is not seen
+    points = score("balanced", TWIN_B, 0.0, 0.0, 100, world.health.of(TWIN_B), world.now + seconds)
+    assert points.latency == 5.0
 
 
 def test_the_score_is_price_and_time_and_failures_paid_for() -> None:

@@ -81,6 +81,11 @@ def test_a_target_is_left_out_for_a_reason(name: str) -> None:
 
 MAY: dict[str, tuple[Target, dict[str, Any], Needs]] = {
     "nothing is known of it": (BARE, {}, ALL_NEEDS),
+    "what it cannot do is not asked for": (
+        replace(FULL, supports_tools=False, supports_structured_output=False, input_modalities=("text",)),
+        {},
+        Needs(),
+    ),
     "exactly as long as its context could hold": (FULL, {}, Needs(input_bytes=64_000)),
     "exactly at the cap": (FULL, {"max_price": 10}, Needs()),
     "free, whatever the cap": (replace(BARE, is_free=True), {"max_price": 0}, Needs()),
@@ -193,3 +198,24 @@ def test_likely_tokens_are_bytes_by_three_and_a_half_and_at_most_a_thousand_out(
     assert Needs().output_tokens == 500
     assert Needs(max_tokens=20).output_tokens == 20
     assert Needs(max_tokens=9_000).output_tokens == 1_000
+
+
+def test_an_endpoint_of_the_users_may_bear_any_name() -> None:
+    own = replace(HF, url="http://h/v1")
+    assert eligible([own, GROQ], WANTED, Policy(), Needs()) == ([own, GROQ], {})
+
+
+@pytest.mark.parametrize(("asked", "tight"), [(None, False), (1, True), (0, False)])
+def test_a_size_is_tight_when_the_likely_input_and_the_output_asked_for_do_not_fit(
+    asked: int | None, tight: bool
+) -> None:
+    target = replace(FULL, context_length=1_001)
+    assert Needs(input_bytes=3_500).input_tokens == 1_001
+    assert doubtful(target, Needs(input_bytes=3_500, max_tokens=asked)) is tight
+
+
+def test_a_request_of_nothing_needs_nothing() -> None:
+    nothing = Needs()
+    assert (nothing.input_bytes, nothing.image_bytes, nothing.max_tokens) == (0, 0, None)
+    assert (nothing.input_tokens, nothing.output_tokens) == (1, 500)
+    assert not doubtful(BARE, nothing)

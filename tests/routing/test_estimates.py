@@ -20,6 +20,10 @@ LATENCIES: dict[str, tuple[float | None, Row]] = {
         1.0,
         [(0, "first", 5.0), (600, "latency", (3 / math.e * 1 + 5) / (3 / math.e + 1))],
     ),
+    "whenever that was": (
+        1.0,
+        [(700, "first", 5.0), (1_300, "latency", (3 / math.e * 1 + 5) / (3 / math.e + 1))],
+    ),
     "from the first sample on": (
         1.0,
         [
@@ -29,7 +33,7 @@ LATENCIES: dict[str, tuple[float | None, Row]] = {
     ),
     "a slower sample counts for 0.35": (
         0.0,
-        [(0, "first", 1.0), (0, "first", 2.0), (0, "latency", 2 * (1 + 0.35) / 5)],
+        [(0, "first", 1.0), (0, "first", 3.0), (0, "latency", 2 * (1 + 0.35 * 2) / 5)],
     ),
     "a faster one by how long ago the last was": (
         0.0,
@@ -44,6 +48,11 @@ LATENCIES: dict[str, tuple[float | None, Row]] = {
         ],
     ),
     "a cold start counts as 8 s": (0.0, [(0, "first", 60.0), (1e9, "latency", 8.0)]),
+    "that it took at least so long, when nothing was seen": (0.0, [(0, "at least", 3.0), (1e9, "latency", 3.0)]),
+    "or when that is longer": (
+        0.0,
+        [*((0, "first", 1.0), (0, "at least", 2.0), (100, "at least", 1.0)), (1e9, "latency", 1.35)],
+    ),
     "at most twenty samples are believed": (
         1.0,
         [*[(0.0, "first", 5.0)] * 1_000, (0, "latency", (3 * 1 + 20 * 5) / 23)],
@@ -95,6 +104,8 @@ def seen(speed: Speed, probed: float | None, rows: Row) -> None:
         match what:
             case "first":
                 speed.first_content(value, now)
+            case "at least":
+                speed.at_least(value, now)
             case "decoded":
                 speed.decoded(int(value), 1.0, now)
             case "fails":

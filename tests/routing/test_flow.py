@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from hfrouter.routing.choice import Choice
+from hfrouter.routing.commands import Abandon, Answer, Begun, Done, Launch, Wait
+from hfrouter.routing.eligible import Needs
+from hfrouter.routing.flow import route
 from hfrouter.routing.policy import Policy
 from hfrouter.routing.steps import _FOR_GOOD, _ONCE_IS_CHANCE
 from hfrouter.routing.target import Target
@@ -42,6 +48,7 @@ from tests.routing.player import (
     UNAUTHORIZED,
     UNSUPPORTED,
     Outcome,
+    World,
     play,
 )
 
@@ -379,3 +386,74 @@ def test_what_speaks_of_the_caller_rules_out_every_target(scope: Scope) -> None:
 def test_the_engine_knows_only_kinds_that_the_verdicts_give() -> None:
     kinds = {rule.kind for rule in RULES} | set(FAILURES)
     assert _FOR_GOOD | _ONCE_IS_CHANCE | {"context_overflow"} <= kinds
+
+
+def test_what_stopped_a_call_is_told_in_a_word() -> None:
+    assert str(play([A], [(0, GONE)]).stopped) == "gone"
+    stopped = play([A], [(0, SILENT)]).stopped
+    assert stopped is not None
+    assert (str(stopped), stopped.last, stopped.why) == ("deadline", None, "")
+
+
+def test_an_outcome_is_of_an_answer_that_cost_nothing_known_and_is_over_unless_it_says_otherwise() -> None:
+    done = Done(1, OK, 2.0)
+    assert (done.value, done.first_content, done.output_tokens, done.usd, done.flowing) == (
+        None,
+        None,
+        None,
+        0.0,
+        False,
+    )
+    assert Abandon(1).why == "deadline"
+    launch = Launch(1, A, 12.0, 120.0)
+    assert (launch.unary, launch.hedge, launch.why, launch.ranking) == (False, False, "", ())
+
+
+# -- what is under way -------------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_is_closed_at_any_command_leaves_nothing_under_way() -> None:
+    for commands in range(1, 7):
+        world = World()
+        health = world.health
+        flow = route(Choice.listed([A, B], health), Policy(), lambda: 1000.0, lambda: 0.5)
+        answers: list[Answer] = [None, None, Done(1, E500, 0.0), None, None, Done(2, E500, 0.0)]
+        for answer in answers[:commands]:
+            command = flow.send(answer)
+        assert health.of(A).running + health.of(B).running == (0 if isinstance(command, Wait) and commands == 3 else 1)
+        flow.close()
+        for target in (A, B):
+            assert (health.of(target).running, health.of(target).silent) == (0, [])
+
+
+def test_unless_said_otherwise_a_call_is_streamed_and_not_patient() -> None:
+    world = World()
+    rows = [replace(target, is_free=True) for target in (A, B)]
+    flow = route(Choice.listed(rows, world.health), Policy(hedge=True), lambda: world.now, lambda: 0.5)
+    assert isinstance(launch := next(flow), Launch)
+    assert launch.first_content == 12
+    assert flow.send(None) == Wait(3.0)  # a hedge may follow
+    flow.close()
+
+
+def test_silence_counts_until_the_first_content_is_told() -> None:
+    world = World()
+    vitals = world.health.of(A)
+    flow = route(Choice.listed([A], world.health), Policy(), lambda: world.now, lambda: 0.5)
+    next(flow)
+    flow.send(None)
+    assert (len(vitals.silent), vitals.running) == (1, 1)
+    flow.send(Begun(1))
+    assert (len(vitals.silent), vitals.running) == (0, 1)
+    flow.close()
+
+
+@pytest.mark.parametrize(("streamed", "badly", "silent"), [(True, False, 1), (False, False, 0), (True, True, 0)])
+def test_the_silence_of_an_answer_in_one_piece_says_nothing(streamed: bool, badly: bool, silent: int) -> None:
+    world = World()
+    world.health.of(A).streams_badly = badly
+    choice = Choice.listed([A], world.health, Needs(tools=True))
+    flow = route(choice, Policy(), lambda: world.now, lambda: 0.5, streamed=streamed)
+    next(flow)
+    assert len(world.health.of(A).silent) == silent
+    flow.close()

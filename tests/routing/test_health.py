@@ -157,10 +157,10 @@ STORIES: dict[str, Story] = {
         *((0, REFUSED, None), (0, REFUSED, None), (0, E500, None), (0, REFUSED, None), (0, REFUSED, None)),
     ],
     "endpoint: a probe that answers closes it": [
-        *((0, REFUSED, None), (0, REFUSED, None), (0, REFUSED, (OPEN, 5)), (5, OK, None)),
+        *((0, REFUSED, None), (0, REFUSED, None), (0, REFUSED, (OPEN, 5)), (5, OK, None), (5, REFUSED, None)),
     ],
     "endpoint: a probe that reaches it closes it, whatever comes of it": [
-        *((0, REFUSED, None), (0, REFUSED, None), (0, REFUSED, (OPEN, 5)), (5, E500, None)),
+        *((0, REFUSED, None), (0, REFUSED, None), (0, REFUSED, (OPEN, 5)), (5, E500, None), (5, REFUSED, None)),
     ],
     "endpoint: a probe that does not opens it for longer": [
         *((0, REFUSED, None), (0, REFUSED, None), (0, REFUSED, (OPEN, 5)), (5, REFUSED, (OPEN, 15))),
@@ -181,24 +181,28 @@ def test_until_when_a_target_is_left_alone(name: str) -> None:
             assert held(world, A) == (kind, until)
 
 
-ENDS: dict[str, Judgement] = {
-    "rate limited": E429,
-    "loading": COLD_20,
-    "gone": GONE,
-    "402 out_of_credits": NO_CREDITS,
-    "provider_not_enabled": NOT_ENABLED,
-    "a request of this size did not fit its context": OVERFLOW,
-    "does not support seed": UNSUPPORTED,
+ENDS: dict[str, tuple[Judgement, ...]] = {
+    "rate limited, 1 in a row": (E429,),
+    "rate limited, 2 in a row": (E429, E429),
+    "loading": (COLD_20,),
+    "gone": (GONE,),
+    "402 out_of_credits": (NO_CREDITS,),
+    "provider_not_enabled": (NOT_ENABLED,),
+    "a request of this size did not fit its context": (OVERFLOW,),
+    "does not support seed": (UNSUPPORTED,),
+    "breaker open": (CUT,) * 3,
+    "endpoint out of reach": (REFUSED,) * 3,
 }
 
 
 @pytest.mark.parametrize("why", ENDS)
 def test_a_hold_ends_at_its_instant_and_says_why(why: str) -> None:
     world = World()
-    says(world, A, ENDS[why])
+    for judgement in ENDS[why]:
+        says(world, A, judgement)
     found = world.health.held(A, world.health.of(A), NEEDS, world.now)
     assert found is not None
-    assert found.why.startswith(why)
+    assert found.why == why
     world.now = found.until
     assert held(world, A) is None
 
@@ -286,6 +290,45 @@ def test_a_connection_that_the_callers_own_deadline_cut_short_counts_for_nobody(
     for _ in range(3):
         says(world, A, CONNECT_TIMEOUT, own_limit=True)
     assert (held(world, A), world.opened) == (None, [])
+
+
+KEPT = replace(LOST, kept=True)
+
+
+def test_the_loss_of_a_kept_connection_is_excused_once_until_the_target_answers() -> None:
+    world = World()
+    for expected in (False, True):
+        for _ in range(3):
+            says(world, A, KEPT)
+        assert world.health.of(A).breaker.is_open is False
+        says(world, A, KEPT if expected else OK)
+        assert world.health.of(A).breaker.is_open is expected
+
+
+@pytest.mark.parametrize("judgement", [CUT, REFUSED])
+def test_one_probe_at_a_time_and_its_permit_comes_back(judgement: Judgement) -> None:
+    world = World()
+    for _ in range(3):
+        says(world, A, judgement)
+    world.sleep(5)
+    assert held(world, A) is None
+    probe = world.health.launched(A, world.now)
+    assert probe is (judgement is CUT)
+    assert held(world, A) == (OPEN, 5)
+    world.sleep(100)
+    assert held(world, A) == (OPEN, 5)
+    world.health.released(A, world.now - 100, probe=probe)
+    assert held(world, A) is None
+    probe = world.health.launched(A, world.now)
+    world.health.failed(A, CONNECT_TIMEOUT, world.now, world.now, probe=probe, seconds=0.0, needs=NEEDS, own_limit=True)
+    assert held(world, A) is None
+
+
+def test_an_answer_takes_from_the_share_of_failures() -> None:
+    world = World()
+    says(world, A, CUT)
+    says(world, A, OK)
+    assert world.health.of(A).speed.failing(world.now) == pytest.approx(0.09)
 
 
 def test_who_is_told_of_breakers_that_open() -> None:
@@ -391,9 +434,47 @@ def test_a_stream_runs_until_it_has_ended() -> None:
     assert vitals.running == 0
     assert vitals.speed.throughput(None, 1e9) == 50
     world.health.ended(A, world.now, seconds=2.0, output_tokens=None, broken=False)
+    assert vitals.running == 0
     world.health.released(A, world.now, probe=False)
     assert vitals.running == 0  # never less
     assert vitals.speed.failing(world.now) == 0
+
+
+def test_the_silence_of_a_target_is_that_of_its_oldest_attempt_until_any_shows_content() -> None:
+    world = World()
+    vitals = world.health.of(A)
+    assert vitals.silence(world.now) == 0
+    for _ in range(3):
+        world.health.launched(A, world.now)
+        world.sleep(1)
+    assert (vitals.silence(world.now), vitals.running) == (3, 3)
+    world.health.released(A, 1000.0, probe=False)
+    assert (vitals.silence(world.now), vitals.running) == (2, 2)
+    world.health.failed(A, CUT, 1001.0, world.now, probe=False, seconds=2.0, needs=NEEDS)
+    assert (vitals.silence(world.now), vitals.running) == (1, 1)
+    world.health.launched(A, world.now)
+    world.health.answered(A, 1002.0, world.now, probe=False)
+    assert (vitals.silence(world.now + 5), vitals.running) == (0, 1)
+    world.health.launched(A, world.now)
+    world.health.began(A)
+    assert (vitals.silence(world.now + 5), vitals.running) == (0, 2)
+
+
+def test_an_attempt_that_lost_to_its_hedge_is_a_failure_and_took_at_least_so_long() -> None:
+    world = World()
+    vitals = world.health.of(A)
+    for _ in range(3):
+        world.health.launched(A, world.now)
+        world.sleep(4)
+        world.health.outrun(A, world.now - 4, world.now, probe=False)
+    assert world.opened == [("org/m:a", 5.0)]
+    assert (vitals.running, vitals.silent, vitals.speed.latency(0.0, 1e9)) == (0, [], 4.0)
+    world.sleep(5)
+    probe = world.health.launched(A, world.now)
+    world.sleep(1)
+    world.health.outrun(A, world.now - 1, world.now, probe=probe)
+    assert world.opened == [("org/m:a", 5.0), ("org/m:a", 10.0)]
+    assert vitals.speed.latency(0.0, 1e9) == 4.0  # it may take longer than one second, which was known
 
 
 def test_streams_that_break_by_the_providers_fault_count() -> None:
@@ -404,6 +485,7 @@ def test_streams_that_break_by_the_providers_fault_count() -> None:
         world.health.ended(A, world.now, seconds=2.0, output_tokens=100, broken=True)
         assert vitals.running == 0
     assert vitals.speed.failing(world.now) > 0
+    assert vitals.speed.lost == pytest.approx(0.8**3)  # it cost no time before the content
     assert vitals.speed.throughput(None, 1e9) == 20  # what a broken stream reports is not believed
     assert not vitals.breaker.is_open  # each began well, so they are no three in a row
     for _ in range(6):

@@ -237,6 +237,11 @@ LIMITS: dict[str, tuple[Policy, dict[str, Any], Row]] = {
         {},
         ([A, B], [(99, OK), (99, OK)], ["0 a", "3 hedge b", "10 abandon 1", "10 abandon 2", "10 stopped by deadline"]),
     ),
+    "near the deadline there may be one": (
+        Policy(hedge=True, deadline=3.5),
+        {},
+        ([A, B], [(99, OK), (0.25, OK)], ["0 a", "3 hedge b", "3.25 abandon 1 (hedge)", "3.25 answered by 2"]),
+    ),
     "there is none after the deadline": (
         Policy(hedge=True, deadline=3),
         {},
@@ -282,7 +287,7 @@ def test_the_rivals_reason_is_told() -> None:
     assert (first.hedge, rival.hedge, rival.why) == (False, True, "hedge after 3.0 s")
 
 
-# -- who may be the rival, and what is learned --------------------------------------------------------------------------
+# -- who may be the rival, and what is learned -------------------------------------------------------------------------
 
 ONE = Policy(attempts=1)
 
@@ -310,6 +315,15 @@ def test_a_call_to_a_target_held_back_is_not_hedged() -> None:
     assert world.call([A, B], [(9, OK)], HEDGE).asked == "a"
 
 
+def test_nor_when_another_has_become_free_meanwhile() -> None:
+    world = World()
+    answers(world, A, [6.0] * 20)
+    breaks(world, A)
+    world.call([B], [(0, http(429, retry_after=6.0))], ONE)
+    assert world.call([A, B], [(20, OK)], HEDGE).asked == "a"
+    assert world.call([A, B], [(20, OK), (0, OK)], HEDGE).asked == "a b"
+
+
 def test_a_target_asked_for_whole_answers_is_not_hedged() -> None:
     world = World()
     world.health.of(A).streams_badly = True
@@ -327,6 +341,14 @@ def test_the_loser_was_silent_for_longer_than_usual_and_that_counts() -> None:
     world.call([A, B], [(9, OK), (1, OK)], HEDGE)
     assert world.opened == [("org/m:a", 5.0)]
     assert world.call([A, B], [(1, OK)], HEDGE).asked == "b"
+
+
+def test_as_long_as_usual_is_long_enough_to_count() -> None:
+    world = World()
+    for _ in range(3):
+        world.health.hedges.tokens = 1
+        world.call([A, B], [(9, OK), (0, OK)], HEDGE)
+    assert world.opened == [("org/m:a", 5.0)]
 
 
 def test_a_rival_that_was_stopped_early_has_done_nothing_wrong() -> None:
@@ -347,12 +369,13 @@ def test_two_hedges_to_begin_with_and_then_one_of_ten_calls() -> None:
 
 def test_hedges_are_paid_from_what_was_spent() -> None:
     world, needs = World(), Needs(input_bytes=3_499)  # 1,000 tokens: a loser costs $0.001
+    rows = [A, replace(B, output_price=Decimal("1.5"))]
     world.health.hedges.tokens = 10
     for _ in range(10):
         world.call([A], [Ends(0, OK, usd=0.0)], HEDGE)
-    assert world.call([A, B], [(4, OK)], HEDGE, needs=needs).asked == "a"
+    assert world.call(rows, [(4, OK)], HEDGE, needs=needs).asked == "a"
     world.call([A], [Ends(0, OK, usd=0.033)], HEDGE)
-    assert world.call([A, B], [(4, OK)], HEDGE, needs=needs).asked == "a"
+    assert world.call(rows, [(4, OK)], HEDGE, needs=needs).asked == "a"
     world.call([A], [Ends(0, OK, usd=0.001)], HEDGE)
-    assert world.call([A, B], [(4, OK), (9, OK)], HEDGE, needs=needs).asked == "a b"
-    assert world.call([A, B], [(4, OK)], HEDGE, needs=needs).asked == "a"
+    assert world.call(rows, [(4, OK), (9, OK)], HEDGE, needs=needs).asked == "a b"
+    assert world.call(rows, [(4, OK)], HEDGE, needs=needs).asked == "a"

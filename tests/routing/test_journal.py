@@ -27,3 +27,14 @@ def test_an_empty_plan_says_so_and_an_empty_journal_says_nothing() -> None:
     assert journal.explain() == ""
     journal.plan((), {})
     assert journal.explain() == "  0.000 s  plan      nothing is eligible"
+
+
+def test_news_are_what_was_not_told_before() -> None:
+    journal = Journal()
+    journal.add(0.0, "note", "first")
+    journal.add(1.0, "note", "second")
+    assert journal.news().splitlines() == ["  0.000 s  note      first", "  1.000 s  note      second"]
+    assert journal.news() == ""
+    journal.add(2.0, "note", "third")
+    assert journal.news() == "  2.000 s  note      third"
+    assert len(journal.explain().splitlines()) == 3

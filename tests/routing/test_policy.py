@@ -165,3 +165,32 @@ def check_sentence(told: str) -> None:
     assert len(told) < 300
     assert told.endswith((".", "?"))
     assert told.count(". ") == 0
+
+
+def test_what_a_policy_is_when_nothing_is_said() -> None:
+    assert Policy().model_dump() == {
+        "models": (),
+        "strategy": "balanced",
+        "order": (),
+        "only": (),
+        "ignore": (),
+        "max_price": None,
+        "attempts": 4,
+        "deadline": 120.0,
+        "first_content": 12.0,
+        "idle": None,
+        "connect": 5.0,
+        "hedge": False,
+        "commit_on": "any",
+        "upstream": "auto",
+    }
+
+
+@pytest.mark.parametrize("price", [0, 1_000_000])
+def test_any_price_up_to_a_dollar_a_token_may_be_a_cap(price: int) -> None:
+    assert Policy(max_price=price).max_price == MaxPrice(input=price, output=price)
+    with pytest.raises(ConfigurationError):
+        Policy(max_price=1_000_001)
+    for nonsense in ("inf", "nan"):
+        with pytest.raises(ConfigurationError):
+            Policy(max_price=nonsense)

@@ -1,7 +1,7 @@
 """Vectors that other systems publish or test: the AWS SDKs, gRPC, Envoy, Polly, resilience4j, Netflix.
 
-Where a rule of ours is of the same kind, theirs is a row here, in our parameters; the comment says theirs. Where ours differs by
-design, `DOES_NOT_APPLY` says why. Retry-After in all its forms is in tests/wire/test_retry_after.py.
+Where a rule of ours is of the same kind, theirs is a row here, in our parameters; the comment says theirs. Where ours
+differs by design, `DOES_NOT_APPLY` says why. Retry-After in all its forms is in tests/wire/test_retry_after.py.
 """
 
 from __future__ import annotations
@@ -39,14 +39,16 @@ ONE = Policy(attempts=1)
 
 DOES_NOT_APPLY: dict[str, str] = {
     "AWS: a quota of 500 that retries take from and successes give back": (
-        "Retries of one target are bounded by gRPC's throttle and moves by a share of the calls of 10 s; a quota for the "
-        "life of a process lets one outage of the morning use up the retries of the afternoon."
+        "Retries of one target are bounded by gRPC's throttle and moves by a share of the calls of 10 s; a quota for "
+        "the life of a process lets one outage of the morning use up the retries of the afternoon."
     ),
     "AWS: time-outs cost twice": "A time-out is never asked again at the same target while another is left.",
     "AWS: throttles back off from 1 s in a bucket of their own": (
         "A rate limit pauses its target for 1 s, doubling, and the call moves on; only a lone target is waited for."
     ),
-    "AWS: the back-off is capped at 20 s": "With four attempts it never gets beyond 3 s; a longer wait is the caller's to decide.",
+    "AWS: the back-off is capped at 20 s": (
+        "With four attempts it never gets beyond 3 s; a longer wait is the caller's to decide."
+    ),
     "AWS: a server's delay is cut to 5 s and the back-off": (
         "A delay beyond 5 s is believed and not waited for: asking earlier than told is what it should prevent."
     ),
@@ -61,13 +63,19 @@ DOES_NOT_APPLY: dict[str, str] = {
         "Every attempt is paid for: at most two are out, and the second only within a tenth of the calls."
     ),
     "Envoy: success rates below the mean by 1.9 standard deviations": (
-        "A statistic of a fleet under even load; with two to ten providers of unequal traffic it ejects the slow, not the "
-        "broken, and the score already prefers the reliable."
+        "A statistic of a fleet under even load; with two to ten providers of unequal traffic it ejects the slow, not "
+        "the broken, and the score already prefers the reliable."
     ),
     "Envoy: 85 % failures of 50 requests": "More than half of ten is enough: another provider costs nothing to ask.",
-    "Envoy: at most 10 % of hosts are ejected": "All may be open at once, since the one that is free first is asked all the same.",
-    "Polly: isolate and reset by hand, disposed breakers": "Breakers are nobody's to hold; `Policy.ignore` leaves a provider out.",
-    "Polly: a hedge delay of nothing or of infinity": "The delay is what the target usually takes; `hedge=False` is never.",
+    "Envoy: at most 10 % of hosts are ejected": (
+        "All may be open at once, since the one that is free first is asked all the same."
+    ),
+    "Polly: isolate and reset by hand, disposed breakers": (
+        "Breakers are nobody's to hold; `Policy.ignore` leaves a provider out."
+    ),
+    "Polly: a hedge delay of nothing or of infinity": (
+        "The delay is what the target usually takes; `hedge=False` is never."
+    ),
     "Polly: a discarded result is disposed of": "It does, in the driver: tests/cancellation and tests/core.",
     "resilience4j: several probes at once": "One probe decides; a probe is a call of somebody who waits.",
     "Netflix: AIMD 20 -> 21, 30 -> 27 and Vegas 100 -> 75 -> 56": (
@@ -214,7 +222,7 @@ def test_grpc_hedge_timeline(name: str) -> None:
     assert timeline[-1] == expected[-1]
 
 
-# -- Envoy's outlier detection ------------------------------------------------------------------------------------------
+# -- Envoy's outlier detection -----------------------------------------------------------------------------------------
 
 
 def test_envoy_an_ejection_ends_at_its_instant_and_grows_with_each() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -25,6 +26,7 @@ def run(model: str, embedding_model: str, *, live: bool) -> int:
     Returns:
         The exit code: 0 when every answer was right.
     """
+    logging.getLogger("hfrouter").addHandler(logging.NullHandler())  # the report tells what the log would
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(console.width, _WIDE))  # a file or a pipe has no width of its own
@@ -40,7 +42,8 @@ def _opening(live: bool, model: str) -> str:
         return f"\nAsking {model} through the real router. Nothing is made to fail here.\n"
     return (
         f"\nAsking {model} through a simulated Hugging Face router on a real socket.\n"
-        "The first provider asked fails each time: watch who answers instead.\n"
+        "The first provider asked fails each time: watch who answers instead. Two minutes pass between calls;\n"
+        "a call at once after another knows what that one has learned.\n"
     )
 
 

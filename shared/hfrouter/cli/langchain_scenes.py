@@ -55,6 +55,8 @@ def chain(stage: Stage) -> Iterator[Call]:
         asked = {"context": DOCUMENT, "question": question}
         yield stage.ask("chain", expected, partial(asking.invoke, asked), trouble)
         yield stage.ask("chain, streamed", expected, partial(_streamed, asking, asked), trouble)
+        if trouble is RATE_LIMITED:
+            yield stage.ask("chain, at once", expected, partial(asking.invoke, asked), trouble, at_once=True)
 
 
 def retrieval(stage: Stage, passages: list[str]) -> Iterator[Call]:
