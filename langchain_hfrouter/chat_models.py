@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -34,6 +34,7 @@ from hfrouter.adapting import (
     routed_call,
     router_of,
     sharing,
+    veiled,
 )
 from langchain_hfrouter import convert, settings, structured
 from langchain_hfrouter.errors import model_errors
@@ -196,7 +197,7 @@ class ChatHFRouter(BaseChatModel):
     router: Router | None = Field(default=None, exclude=True, repr=False)
     hf_base_url: str | None = Field(default=None, alias="base_url")
     hf_token: SecretStr | None = Field(alias="api_key", default_factory=_token_from_environment)
-    bill_to: str | None = None
+    bill_to: str | None = Field(default=None, repr=False)
     ledger: settings.PathText = None
 
     model_name: str = Field(alias="model")
@@ -223,9 +224,15 @@ class ChatHFRouter(BaseChatModel):
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     extra_body: dict[str, Any] | None = None
 
-    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     _own: Own = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:  # type checkers read the fields
+
+        def __init__(self, **given: Any) -> None:
+            """See the fields."""
+            super().__init__(**veiled(given))
 
     @model_validator(mode="before")
     @classmethod

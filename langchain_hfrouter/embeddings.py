@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import ensure_config
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model
 
 from hfrouter import Embeddings as Embedded
 from hfrouter import Policy, Router
-from hfrouter.adapting import Account, Own, PlainProvider, carried_tags, policy_of, router_of, sharing
+from hfrouter.adapting import Account, Own, PlainProvider, carried_tags, policy_of, router_of, sharing, veiled
 from langchain_hfrouter.errors import model_errors
 from langchain_hfrouter.settings import PathText, PlainPolicy
 
@@ -63,12 +63,20 @@ class HFRouterEmbeddings(BaseModel, Embeddings):
     router: Router | None = Field(default=None, exclude=True, repr=False)
     hf_base_url: str | None = Field(default=None, alias="base_url")
     hf_token: SecretStr | None = Field(default=None, alias="api_key")
-    bill_to: str | None = None
+    bill_to: str | None = Field(default=None, repr=False)
     ledger: PathText = None
 
-    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(
+        populate_by_name=True, arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
 
     _own: Own = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:  # type checkers read the fields
+
+        def __init__(self, **given: Any) -> None:
+            """See the fields."""
+            super().__init__(**veiled(given))
 
     @model_validator(mode="after")
     def _check_settings(self) -> Self:

@@ -47,7 +47,7 @@ def sorted_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> di
             raise ValueError(f"{name!r} is no parameter of this model; did you mean 'api_key' or 'base_url'?")
         near = get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        warnings.warn(f"{name!r} is no parameter of this model and goes to model_kwargs{hint}", stacklevel=5)
+        warnings.warn(f"{name!r} is no parameter of this model and goes to model_kwargs{hint}", stacklevel=6)
     return found | {"model_kwargs": {**(found.get("model_kwargs") or {}), **extra}} if extra else found
 
 

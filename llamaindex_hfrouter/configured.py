@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from hfrouter import ConfigurationError, Policy, Router
-from hfrouter.adapting import Account, Names, Own, PlainProvider, plain_policy, router_of, sharing
+from hfrouter.adapting import Account, Names, Own, PlainProvider, plain_policy, router_of, sharing, veiled
 from llamaindex_hfrouter import facts, settings
 from llamaindex_hfrouter.structured import ShapedLLM
 
@@ -63,7 +63,7 @@ class ConfiguredLLM(ShapedLLM):
         validation_alias=AliasChoices("base_url", "api_base"),
         description="Another OpenAI-compatible router; it needs its own `token`.",
     )
-    bill_to: str | None = Field(default=None, description="Organisation to bill.")
+    bill_to: str | None = Field(default=None, repr=False, description="Organisation to bill.")
     ledger: settings.PathText = Field(default=None, description='Of the attempts: a path, `"memory"` or `"off"`.')
     router: Router | None = Field(
         default=None,
@@ -72,7 +72,9 @@ class ConfiguredLLM(ShapedLLM):
         description="A ready router, to share one between objects, instead of token, bill_to and ledger.",
     )
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), hide_input_in_errors=True
+    )
 
     _own: Own = PrivateAttr(default=None)
     _knowledge: facts.Knowledge = PrivateAttr(default_factory=facts.Knowledge)
@@ -83,6 +85,7 @@ class ConfiguredLLM(ShapedLLM):
         Raises:
             ConfigurationError: for an argument that does not exist, with the nearest one, or a value out of range.
         """
+        given = veiled(given)
         settings.check_names(given, {*type(self).model_fields, "api_key", "api_base"})
         try:
             super().__init__(**{"model": model, **given})
@@ -110,7 +113,10 @@ class ConfiguredLLM(ShapedLLM):
         return [
             (name, getattr(self, name))
             for name, field in type(self).model_fields.items()
-            if field.repr and not field.exclude and getattr(self, name) != field.get_default(call_default_factory=True)
+            if field.repr
+            and not field.exclude
+            and name in self.__dict__  # a traceback with locals shows one that is half made
+            and getattr(self, name) != field.get_default(call_default_factory=True)
         ]
 
     @property

@@ -9,7 +9,7 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from hfrouter import ConfigurationError, Embeddings, Policy, Router
-from hfrouter.adapting import Account, Own, PlainProvider, carried_tags, policy_of, router_of, sharing
+from hfrouter.adapting import Account, Own, PlainProvider, carried_tags, policy_of, router_of, sharing, veiled
 from llamaindex_hfrouter import settings
 
 # The batch that back-ends of hf-inference take at once; see hfrouter's `docs/routing.md`.
@@ -66,7 +66,7 @@ class HFRouterEmbedding(BaseEmbedding):
         validation_alias=AliasChoices("base_url", "api_base"),
         description="Another router; it needs its own `token`.",
     )
-    bill_to: str | None = Field(default=None, description="Organisation to bill.")
+    bill_to: str | None = Field(default=None, repr=False, description="Organisation to bill.")
     ledger: settings.PathText = Field(default=None, description='Of the attempts: a path, `"memory"` or `"off"`.')
     router: Router | None = Field(
         default=None,
@@ -75,7 +75,9 @@ class HFRouterEmbedding(BaseEmbedding):
         description="A ready router, to share one between objects, instead of token, bill_to and ledger.",
     )
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), hide_input_in_errors=True
+    )
 
     _own: Own = PrivateAttr(default=None)
 
@@ -87,6 +89,7 @@ class HFRouterEmbedding(BaseEmbedding):
             Raises:
                 ConfigurationError: for an argument that does not exist, with the nearest one, or a value out of range.
             """
+            given = veiled(given)
             settings.check_names(given, {*type(self).model_fields, "model", "api_key", "api_base"})
             try:
                 super().__init__(**given)

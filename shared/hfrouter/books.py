@@ -54,8 +54,14 @@ class Books:
         """
         try:
             return self._writer.entries(call)
+        except UnicodeEncodeError:  # half a surrogate pair: no row's id has one
+            return []
         except (OSError, sqlite3.Error) as error:
             raise HFRouterError(f"the ledger cannot be read ({error}); move it away, or set HFROUTER_LEDGER.") from None
+
+    async def aentries(self, call: str | None = None) -> list[Entry]:
+        """The asynchronous twin of `entries`."""
+        return await asyncio.to_thread(self.entries, call)
 
     def explain(self, call: str) -> str:
         """Why a call went where it went, from the ledger: also after a crash, and in another process.
@@ -67,6 +73,10 @@ class Books:
             For each attempt what was known and decided before it, and what came of it; empty for a call without rows.
         """
         return explained(self.entries(call))
+
+    async def aexplain(self, call: str) -> str:
+        """The asynchronous twin of `explain`."""
+        return explained(await self.aentries(call))
 
     def spending(
         self,
@@ -94,6 +104,16 @@ class Books:
         """
         return spending(self.entries(), since, until, checked(tags), by)
 
+    async def aspending(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        tags: Mapping[str, str] | None = None,
+        by: str = "provider",
+    ) -> dict[str, Total]:
+        """The asynchronous twin of `spending`."""
+        return await asyncio.to_thread(self.spending, since, until, tags, by)
+
     def budgets(self, tags: Mapping[str, str] | None = None) -> tuple[BudgetState, ...]:
         """How the budgets stand now that a call with these tags would fall under.
 
@@ -113,6 +133,10 @@ class Books:
             return self._writer.keeper.states(frozen(tags), int(self._clock.wall() * 1000))
         except (OSError, sqlite3.Error) as error:
             raise HFRouterError(f"the ledger cannot be read ({error}); move it away, or set HFROUTER_LEDGER.") from None
+
+    async def abudgets(self, tags: Mapping[str, str] | None = None) -> tuple[BudgetState, ...]:
+        """The asynchronous twin of `budgets`."""
+        return await asyncio.to_thread(self.budgets, tags)
 
     # -- attribution and events ----------------------------------------------------------------------------------------
 
@@ -150,7 +174,7 @@ class Books:
         Raises:
             ConfigurationError: it cannot be called, or is asynchronous.
         """
-        if not callable(hook) or inspect.iscoroutinefunction(hook):
+        if not callable(hook) or any(map(inspect.iscoroutinefunction, (hook, type(hook).__call__))):
             raise ConfigurationError("on_event must be a plain function of one argument: the event.")
         self._outbox.hooks = (*self._outbox.hooks, hook)
         self._writer.on_warning = self._outbox.warn

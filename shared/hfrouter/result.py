@@ -87,10 +87,11 @@ class Completion:
     Attributes:
         body: The OpenAI chat completion, normalised: reasoning is in `message.reasoning_content` whoever served it.
         target: The catalogue row that served it.
-        attempts: Every attempt of the call in order of launch; `answer` is the one that answered.
+        attempts: Every attempt of the call in order of launch.
         cost: What the answering attempt cost. `total` adds the attempts that failed.
         journal: The decisions of the call.
         id: The call's id in the ledger.
+        answer: The attempt that answered; a rival that lost to it may come after.
     """
 
     body: Body = field(repr=False)
@@ -100,6 +101,7 @@ class Completion:
     total: Total
     journal: Journal = field(repr=False)
     id: str
+    answer: Attempt = field(repr=False)
 
     @property
     def message(self) -> Mapping[str, Any]:
@@ -127,11 +129,6 @@ class Completion:
         """`stop`, `length`, `tool_calls` or `content_filter`; None when the provider gave none."""
         reason: str | None = self.body["choices"][0].get("finish_reason")
         return reason
-
-    @property
-    def answer(self) -> Attempt:
-        """The attempt that answered; a rival that lost to it may come after."""
-        return next(attempt for attempt in reversed(self.attempts) if attempt.ok)
 
     @property
     def usage(self) -> Usage | None:

@@ -98,6 +98,7 @@ def completed(call: Call, opened: Opened) -> Completion:
         total=Total.of(a.cost for a in call.attempts),
         journal=call.journal,
         id=call.id,
+        answer=attempt,
     )
 
 

@@ -129,7 +129,7 @@ async def test_so_does_the_probe_of_an_open_breaker() -> None:
     with Upstream({PRIMARY: CUT}) as upstream:
         for number in range(1, MOST):
             async with made(upstream) as router:
-                clock = router._clock = Skipping()
+                clock = router._planner._clock = Skipping()
                 for _ in range(3):
                     assert await CALLS["Router.achat"](router) == ANSWER
                 clock.skip_to(clock.monotonic() + 30)

@@ -161,5 +161,5 @@ def test_an_embedding_model_has_the_price_the_user_gives(priced: Router) -> None
 def test_own_prices_survive_a_pickle(priced: Router) -> None:
     import pickle
 
-    row = next(row for row in pickle.loads(pickle.dumps(priced))._overrides.targets(E5))
+    row = next(row for row in pickle.loads(pickle.dumps(priced))._planner._overrides.targets(E5))
     assert row.input_price == Decimal("0.02")

@@ -132,7 +132,7 @@ def completion(message: dict[str, Any], finish: str = "stop", **more: Any) -> Co
     attempt = Attempt(1, "a/b", "groq", "ok", 200, 0.1, 0.1, None, cost)
     total = Total.of([cost])
     body = Body({"choices": [choice], "usage": None})
-    return Completion(body, Target("a/b", "groq"), (attempt,), cost, total, None, "id")  # type: ignore[arg-type]
+    return Completion(body, Target("a/b", "groq"), (attempt,), cost, total, None, "id", attempt)  # type: ignore[arg-type]
 
 
 def test_reasoning_alone_is_taken_for_the_answer_unless_that_is_turned_off() -> None:

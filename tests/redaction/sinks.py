@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import logging
 import os
 import pickle
@@ -17,9 +16,12 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-import cloudpickle
-
 from tests.redaction.canaries import CONTENT, PAYER, Sightings
+
+try:
+    import cloudpickle
+except ModuleNotFoundError:  # nothing of ours needs it: who has it, ships objects with it
+    cloudpickle = pickle
 
 OURS = ("hfrouter", "langchain_hfrouter", "llamaindex_hfrouter")
 # Attributes that are there to hold the answer.
@@ -33,7 +35,7 @@ def _public(value: object) -> Iterator[str]:
             continue
         try:
             found = getattr(value, name)
-        except Exception as error:  # noqa: BLE001 (a property may refuse; what it says is looked at as well)
+        except Exception as error:
             found = error
         if not callable(found):
             yield f"{name}={found!r}"
@@ -85,7 +87,15 @@ def look_at_value(seen: Sightings, where: str, value: object, allowed: Collectio
         seen.look(sink, where, [made], {*allowed, *kept})
 
 
-def look_at_error(seen: Sightings, where: str, error: BaseException, allowed: Collection[str] = ()) -> None:
+def look_at_error(
+    seen: Sightings,
+    where: str,
+    error: BaseException,
+    allowed: Collection[str] = (),
+    *,
+    frames: bool = True,
+    pickled: bool = True,
+) -> None:
     """Look at an error, at what caused it and was being handled, and at the frames it came through."""
     where = f"{where}: {type(error).__name__}"
     for each in chain(error):
@@ -95,13 +105,13 @@ def look_at_error(seen: Sightings, where: str, error: BaseException, allowed: Co
         seen.look("__dict__ of errors", where, [repr(_without_answers(vars(each)))], allowed)
         request = getattr(each, "request", None) or getattr(each, "response", None)
         seen.look("request and response of errors", where, [repr(getattr(request, "headers", None))], allowed)
-        for frame in _frames(each.__traceback__):
+        for frame in _frames(each.__traceback__) if frames else ():
             shown = [f"{name}={_repr(value)}" for name, value in list(frame.f_locals.items())]
             # The words of a request are arguments of the functions it is handed through, from the caller's own on.
-            place = f"{where} in {frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name}"
+            place = f"{where} in {frame.f_code.co_qualname}"
             seen.look("locals of our frames", place, shown, {*allowed, *CONTENT})
     seen.look("printed traceback", where, traceback.format_exception(error), allowed)
-    for sink, form in PICKLE_SINKS.items():
+    for sink, form in PICKLE_SINKS.items() if pickled else ():
         seen.look(sink, where, [form(error)], allowed)
 
 
@@ -112,7 +122,7 @@ def _without_answers(of: dict[str, Any]) -> dict[str, Any]:
 def _repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception as error:  # noqa: BLE001 (a debugger would go on, too)
+    except Exception as error:
         return repr(error)
 
 
@@ -142,11 +152,13 @@ class Lines(logging.Handler):
         super().__init__(logging.DEBUG)
         self.loggers: set[str] = set()
         self.lines: list[str] = []
+        self.extras: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.loggers.add(record.name.partition(".")[0])
-        extra = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
-        self.lines.append(f"{record.name} {record.getMessage()} {record.args} {extra}")
+        self.lines.append(f"{record.name} {record.getMessage()}")
+        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        self.extras.append(f"{record.args!r} {trace}")
 
 
 @contextmanager
@@ -193,8 +205,3 @@ def warned() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         yield found
-
-
-def plain(value: object) -> str:
-    """A value as JSON, as exporters write it."""
-    return json.dumps(value, default=repr)

@@ -50,7 +50,12 @@ def test_names_of_a_catalogue_that_could_not_be_printed_are_not_taken(faults: Fa
 
 @pytest.mark.parametrize(
     "header",
-    ["x-inference-provider: a\x9b31mb", f"x-inference-provider: {MARKUP}", "x-request-id: \x9b31m", "x-request-id: a" + "b" * 5000],
+    [
+        "x-inference-provider: a\x9b31mb",
+        f"x-inference-provider: {MARKUP}",
+        "x-request-id: \x9b31m",
+        "x-request-id: a" + "b" * 5000,
+    ],
     ids=ascii,
 )
 def test_headers_of_an_answer_move_no_cursor(header: str, faults: FaultServer) -> None:

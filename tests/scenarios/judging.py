@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hfrouter import HFRouterError, Policy, Router, StreamInterrupted
+from hfrouter.wire.clock import Clock
 from tests.scenarios.rows import SCENARIOS, Run, Scenario
 from tests.scenarios.surfaces import Call, Surface
 from tests.scenarios.upstream import ANSWER, FALLBACK, PRIMARY, Upstream
@@ -41,10 +42,12 @@ class Result:
 
 
 @contextmanager
-def routed(upstream: Upstream, pace: float, seed: int = 0) -> Iterator[Router]:
+def routed(upstream: Upstream, pace: float, seed: int = 0, clock: Clock | None = None) -> Iterator[Router]:
     """A router with every default limit in scenario seconds, which has read the catalogue."""
     policy = Policy(order=PROVIDERS, first_content=12 * pace, idle=20 * pace, deadline=120 * pace)
-    with Router(base_url=upstream.base_url, token="hf_scenarios", ledger="memory", seed=seed, policy=policy) as router:
+    with Router(
+        base_url=upstream.base_url, token="hf_scenarios", ledger="memory", seed=seed, policy=policy, clock=clock
+    ) as router:
         router.targets()
         yield router
 

@@ -47,9 +47,8 @@ def run(surface: Surface, pace: float) -> Result:
     clock = Waiting() if pace == 1 else Skipping()
     with (
         Upstream({PRIMARY: until(OUTAGE, UNAVAILABLE)}, now=clock.monotonic) as upstream,
-        routed(upstream, 1.0, SURFACES.index(surface)) as router,
+        routed(upstream, 1.0, SURFACES.index(surface), clock) as router,
     ):
-        router._clock = clock
         calls = _calls(surface, router, upstream, clock)
         return _judged(surface, calls, upstream)
 

@@ -16,6 +16,7 @@ from hfrouter.adapting.settings import (
     plain_provider,
     policy_of,
     routed_call,
+    veiled,
 )
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "routed_call",
     "router_of",
     "sharing",
+    "veiled",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, SecretStr
 
 from hfrouter.cost.tags import checked
+from hfrouter.errors import ConfigurationError
 from hfrouter.routing.policy import Policy
 
 TAGS = "hfrouter_tags"
@@ -20,6 +21,32 @@ _CALL_NAMES = {
     "hfrouter_tags": "tags",
 }
 _MOST_RETRIES = 3  # Policy allows four attempts
+_TOKENS = frozenset({"token", "hf_token"})
+_CREDENTIALS = ("api_key", "api_token", "access_token", "secret", "password")
+
+
+def veiled(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with every credential as a secret: pydantic's errors quote them, and tracebacks with locals show them.
+
+    Raises:
+        ConfigurationError: for a credential that is no text.
+
+    >>> veiled({"api_key": "hf_x", "seed": 1})
+    {'api_key': SecretStr('**********'), 'seed': 1}
+    """
+    return {name: _veiled(name, value) if _is_credential(name) else value for name, value in given.items()}
+
+
+def _is_credential(name: str) -> bool:
+    return name in _TOKENS or name.lower().endswith(_CREDENTIALS)
+
+
+def _veiled(name: str, value: object) -> SecretStr | None:
+    if value is None or isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}; give the text of the token.")
+    return SecretStr(value)
 
 
 def plain_policy(value: Any) -> Any:

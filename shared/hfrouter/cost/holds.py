@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from hfrouter.cost.budget import BudgetWarning, Limit, Refused, Standing
@@ -65,7 +68,10 @@ def _unbounded(entry: Entry) -> str:
     """Why an attempt has no bound, and what to do. With a price, it is an image whose tokens nobody knows."""
     if entry.price is None:
         return "cannot bound this call, since its model has no price here; give Router(prices=...) one"
-    return "cannot bound a call with images; give Budget(image_tokens=...), the tokens of an image at most"
+    return (
+        "cannot bound a call with images, sound or film; give Budget(image_tokens=...), the tokens of an image at "
+        "most, or leave out the others"
+    )
 
 
 def booked(cost: Cost, held: int) -> tuple[int, int]:
@@ -111,11 +117,17 @@ class _Hold:
 
 
 class Holds:
-    """Budgets of this process alone, in memory: one lock, never held while anything waits."""
+    """Budgets of this process alone, in memory: one lock, never held while anything waits.
+
+    Garbage collection may settle an attempt while its thread counts another: that one is taken up when the counting is
+    done.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._pid = os.getpid()
+        self._counting = False
+        self._ends: deque[tuple[Entry, Sequence[Limit]]] = deque()
         self._counters: dict[tuple[str, str], Standing] = {}
         self._holds: dict[str, tuple[_Hold, ...]] = {}
         self._ended: dict[str, None] = {}
@@ -126,45 +138,64 @@ class Holds:
         Raises:
             Refused: a limit would be passed.
         """
-        with self._locked():
-            before = self._standings(limits)
-            self._expire(entry.started_ms)
-            if entry.id in self._holds or entry.id in self._ended:
-                return []
-            amounts = [admit(limit, self._standing(limit), entry) for limit in limits]
-            holds = [_Hold(_counter(limit), amount, expires_ms) for limit, amount in zip(limits, amounts, strict=True)]
-            for hold in holds:
-                self._move(hold.counter, held=hold.amount)
-            self._holds[entry.id] = tuple(holds)
-            return crossings(limits, before, self._standings(limits), entry.model)
+        return self._count(lambda: self._reserve(entry, limits, expires_ms))
 
     def settle(self, entry: Entry, limits: Sequence[Limit]) -> list[BudgetWarning]:
         """Book what an attempt cost instead of what it held; again, it changes nothing."""
         with self._locked():
-            before = self._standings(limits)
-            holds = self._holds.pop(entry.id, ())
-            for hold in holds:
-                spent, unsettled = booked(entry.cost, hold.amount)
-                self._release(hold)
-                self._move(hold.counter, spent=spent, unsettled=unsettled)
-            if holds:
-                self._remember(entry.id)
-            after = self._standings(limits)
-            warnings = crossings(limits, before, after, entry.model)
-            for hold in holds:
-                for limit, standing in zip(limits, after, strict=True):
-                    if _counter(limit) == hold.counter:
-                        warnings += over_bound(limit, standing, hold.amount, entry)
+            self._ends.append((entry, limits))
+            return [] if self._counting else self._count(list)
+
+    def _count(self, work: Callable[[], list[BudgetWarning]]) -> list[BudgetWarning]:
+        """Do something, and settle what has ended, one after the other."""
+        with self._locked():
+            self._counting = True
+            try:
+                warnings = work()
+            finally:
+                self._counting = False
+            while self._ends:
+                entry, limits = self._ends.popleft()
+                warnings += self._count(partial(self._settle, entry, limits))
             return warnings
+
+    def _reserve(self, entry: Entry, limits: Sequence[Limit], expires_ms: int) -> list[BudgetWarning]:
+        before = self._standings(limits)
+        self._expire(entry.started_ms)
+        if entry.id in self._holds or entry.id in self._ended:
+            return []
+        amounts = [admit(limit, self._standing(limit), entry) for limit in limits]
+        holds = [_Hold(_counter(limit), amount, expires_ms) for limit, amount in zip(limits, amounts, strict=True)]
+        for hold in holds:
+            self._move(hold.counter, held=hold.amount)
+        self._holds[entry.id] = tuple(holds)
+        return crossings(limits, before, self._standings(limits), entry.model)
+
+    def _settle(self, entry: Entry, limits: Sequence[Limit]) -> list[BudgetWarning]:
+        before = self._standings(limits)
+        holds = self._holds.pop(entry.id, ())
+        for hold in holds:
+            spent, unsettled = booked(entry.cost, hold.amount)
+            self._release(hold)
+            self._move(hold.counter, spent=spent, unsettled=unsettled)
+        if holds:
+            self._remember(entry.id)
+        after = self._standings(limits)
+        warnings = crossings(limits, before, after, entry.model)
+        for hold in holds:
+            for limit, standing in zip(limits, after, strict=True):
+                if _counter(limit) == hold.counter:
+                    warnings += over_bound(limit, standing, hold.amount, entry)
+        return warnings
 
     def standing(self, limit: Limit) -> Standing:
         """How a limit stands."""
         with self._locked():
             return self._standing(limit)
 
-    def _locked(self) -> threading.Lock:
+    def _locked(self) -> contextlib.AbstractContextManager[bool]:
         if self._pid != os.getpid():  # a fork may have come while another thread held it
-            self._lock, self._pid = threading.Lock(), os.getpid()
+            self._lock, self._pid, self._counting = threading.RLock(), os.getpid(), False
         return self._lock
 
     def _standing(self, limit: Limit) -> Standing:

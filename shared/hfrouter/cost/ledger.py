@@ -155,17 +155,17 @@ class MemoryLedger:
 
     def begin(self, entry: Entry) -> None:
         """Write a pending row."""
-        row = self._begun.setdefault(entry.id, entry)
-        if self._settled.get(entry.id, row) != entry:
+        if self._settled.get(entry.id, entry) != entry or self._begun.setdefault(entry.id, entry) != entry:
             raise LedgerConflict(entry.id)
 
     def settle(self, entry: Entry) -> None:
         """Settle a row exactly once."""
-        row = self._begun.get(entry.id)
+        row = self._begun.get(entry.id) or self._settled.get(entry.id)
         if row is None or entry.outcome == "pending" or not same_attempt(row, entry):
             raise LedgerConflict(entry.id)
         if self._settled.setdefault(entry.id, entry) != entry:
             raise LedgerConflict(entry.id)
+        self._begun.pop(entry.id, None)
 
     def entries(self, call: str | None = None) -> list[Entry]:
         """Rows in the order of their ids, of one call or all."""

@@ -41,7 +41,7 @@ class Candidate:
 
     def explain(self, now: float) -> str:
         """The candidate in a line, with its score and what the score is made of."""
-        held = f"; {self.held.why} for {self.held.until - now:.1f} s" if self.held else ""
+        held = f"; {self.held.why} for {max(0.0, self.held.until - now):.1f} s" if self.held else ""
         return f"{self.target.id}: {self.score}{held}"
 
 

@@ -49,6 +49,11 @@ class Needs:
         return self.input_bytes - self.image_bytes
 
     @property
+    def size(self) -> tuple[int, int, int]:
+        """What a context must hold: bytes of text, bytes of pictures, output tokens asked for."""
+        return self.text_bytes, self.image_bytes, self.max_tokens or 0
+
+    @property
     def output_tokens(self) -> int:
         """The likely number of output tokens: what was asked for, at most 1,000; 500 when nothing was."""
         return min(self.max_tokens or 500, 1000)

@@ -41,6 +41,7 @@ class Speed:
     _throughput: float = 0.0
     _throughputs: int = 0
     _since: float = math.inf
+    _latest: float = -math.inf
     _failing: float = 0.0
     _failing_at: float = 0.0
     _lost: float = _TIME_LOST
@@ -54,7 +55,7 @@ class Speed:
             self._latency += _GAIN_UP * (sample - self._latency)
         else:
             self._latency += -math.expm1(-(now - self._latency_at) / _FALL) * (sample - self._latency)
-        self._latency_at, self._since = now, min(self._since, now)
+        self._latency_at, self._since, self._latest = now, min(self._since, now), now
         self._latencies = min(self._latencies + 1, _MOST_SAMPLES)
 
     def at_least(self, seconds: float, now: float) -> None:
@@ -69,7 +70,7 @@ class Speed:
         sample = tokens / seconds
         self._throughput += (_GAIN_SPEED if self._throughputs else 1.0) * (sample - self._throughput)
         self._throughputs = min(self._throughputs + 1, _MOST_SAMPLES)
-        self._since = min(self._since, now)
+        self._since, self._latest = min(self._since, now), now
 
     def whole(self, seconds: float, tokens: int, probed: float | None, now: float) -> None:
         """Take down an answer in one piece: what decoding does not explain was the time to the first content."""
@@ -108,5 +109,9 @@ class Speed:
     def _blend(self, seen: float, samples: int, probed: float, now: float) -> float:
         if not samples:
             return probed
-        prior = _PRIOR * math.exp(-(now - self._since) / _FADE) if self._since < now else _PRIOR
-        return (prior * probed + samples * seen) / (prior + samples)
+        # The probe fades while samples come; they fade, and it returns, while none do. Else one outlier would banish a
+        # target that is then never asked again.
+        faded = math.exp(-max(0.0, self._latest - self._since) / _FADE)
+        fresh = math.exp(-max(0.0, now - self._latest) / _FADE)
+        prior = _PRIOR * (1 - fresh * (1 - faded))
+        return (prior * probed + fresh * samples * seen) / (prior + fresh * samples)

@@ -66,7 +66,8 @@ _PROBE_FIRST_CONTENT = 5.0
 _HEDGE_LEAST, _HEDGE_BLIND, _TELLING = 0.5, 3.0, 20
 _HEDGE_PATIENCE = 1.5
 _HEDGE_DEARER = 2.0
-_OWN_LIMIT = 0.1
+# Silence that the caller's own deadline cut short is nobody's failure: at its end, or after less than 5 s.
+_OWN_LIMIT, _SHORT = 0.1, 5.0
 
 
 def route(
@@ -111,6 +112,7 @@ class _Running:
     lonely: bool
     unary: bool
     at: float
+    hurried: bool  # the caller's own deadline leaves it too little time to be blamed for
 
 
 class _Call:
@@ -158,8 +160,9 @@ class _Call:
             self.steps.cautious |= not watched
         self.steps.launched += 1
         number = self.steps.launched
-        self.running[number] = _Running(target, vitals, probe, not watched, unary, at)
-        first_content = min(limit, remaining) if watched else remaining
+        first_content = min(limit, remaining / 2) if watched else remaining  # half: the next one needs time, too
+        hurried = first_content < min(limit, _SHORT)
+        self.running[number] = _Running(target, vitals, probe, not watched, unary, at, hurried)
         return Launch(number, target, first_content, remaining, unary, hedge, step.why, self.steps.ranking)
 
     def outcome(self) -> Generator[Command, Answer, Done]:
@@ -198,7 +201,7 @@ class _Call:
         judgement, target, now = done.judgement, running.target, self.now()
         if judgement.kind == "over_budget":
             self.health.released(target, running.at, probe=running.probe)
-            self.steps.refused(target, done.number)
+            self.steps.refused(target, done.number, beside=bool(self.running))
             return False
         if judgement.verdict is Verdict.OK:
             self.health.answered(
@@ -224,7 +227,7 @@ class _Call:
             seconds=done.seconds,
             needs=self.choice.needs,
             only=running.lonely,
-            own_limit=judgement.kind.endswith("timeout") and self.steps.remaining <= _OWN_LIMIT,
+            own_limit=judgement.kind.endswith("timeout") and (running.hurried or self.steps.remaining <= _OWN_LIMIT),
         )
         self.steps.note(target, judgement)
         return judgement.verdict is Verdict.FATAL

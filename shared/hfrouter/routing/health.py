@@ -97,7 +97,7 @@ class Vitals:
     absent: float = 0.0
     absent_why: str = ""
     lacks: dict[frozenset[str], float] = field(default_factory=dict)
-    too_long: tuple[int, float] | None = None
+    too_long: tuple[tuple[int, int, int], float] | None = None
 
     def gone(self, launched: float) -> None:
         """An attempt is no longer under way."""
@@ -119,7 +119,7 @@ class Health:
 
     Args:
         rng: For the spread of open times; seeded in tests.
-        opened: Told of each breaker that opens: what it stands for, and for how many seconds.
+        opened: Told of each breaker that opens, not of probes that fail: what it stands for, for how many seconds.
     """
 
     def __init__(self, rng: Chance, opened: Callable[[str, float], None] | None = None) -> None:
@@ -127,7 +127,7 @@ class Health:
         self._vitals: OrderedDict[tuple[str, str, str], Vitals] = OrderedDict()
         self._throttles: dict[str, Throttle] = {}
         self._endpoints: dict[str, Breaker] = {}
-        self._shut: dict[tuple[Scope, str], tuple[float, str]] = {}
+        self._shut: dict[tuple[Scope, str], tuple[float, str, float]] = {}  # until when, why, since when
         self._sessions: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
         self.fallbacks = FallbackBudget()
         self.hedges = HedgeBudget()
@@ -154,15 +154,15 @@ class Health:
         """Why a target should be left alone now, or None. Of several reasons, the one that lasts longest."""
         reasons: list[Held] = []
         if self._shut:
-            for key in ((Scope.ACCOUNT, target.url), (Scope.CREDENTIAL, target.url), (Scope.PROVIDER, target.provider)):
-                until, why = self._shut.get(key, (0.0, ""))
+            for key in _keys(target):
+                until, why, _ = self._shut.get(key, (0.0, "", 0.0))
                 if until > now:
                     reasons.append(Held(Hold.SHUT, until, why))
         if vitals.absent > now:
             reasons.append(Held(Hold.SHUT, vitals.absent, vitals.absent_why))
         if vitals.lacks and (lack := self._lack(vitals, needs, now)):
             reasons.append(lack)
-        if vitals.too_long and vitals.too_long[1] > now and needs.input_bytes >= vitals.too_long[0]:
+        if vitals.too_long and vitals.too_long[1] > now and _as_large(needs.size, vitals.too_long[0]):
             reasons.append(Held(Hold.SHUT, vitals.too_long[1], "a request of this size did not fit its context"))
         if vitals.paused > now:
             reasons.append(Held(Hold.PAUSED, vitals.paused, f"rate limited, {vitals.limits} in a row"))
@@ -261,6 +261,8 @@ class Health:
         vitals.answered, vitals.cold, vitals.absent, vitals.excused = now, 0.0, 0.0, False
         if now >= vitals.paused:  # one that was sent before the 429 does not end its pause
             vitals.limits = 0
+        if self._shut:
+            self._reopen(target, launched)
         self.throttle(target.provider).answered()
         vitals.speed.answered(now)
         if first_content is not None:
@@ -271,7 +273,22 @@ class Health:
         elif output_tokens and not open_:
             vitals.speed.whole(seconds, output_tokens, target.throughput, now)
 
-    def ended(self, target: Target, now: float, *, seconds: float, output_tokens: int | None, broken: bool) -> None:
+    def _reopen(self, target: Target, launched: float) -> None:
+        """What was shut before an attempt that answered is shut no longer."""
+        for key in _keys(target):
+            if key in self._shut and self._shut[key][2] <= launched:
+                del self._shut[key]
+
+    def ended(
+        self,
+        target: Target,
+        now: float,
+        *,
+        seconds: float,
+        output_tokens: int | None,
+        broken: bool,
+        how: tuple[Judgement, Needs] | None = None,
+    ) -> None:
         """A committed stream has ended.
 
         Args:
@@ -279,10 +296,14 @@ class Health:
             now: Monotonic seconds.
             seconds: From the first content to the end.
             output_tokens: As reported.
-            broken: It broke by the provider's fault, after content was delivered.
+            broken: It broke after content was delivered.
+            how: The failure, and what the request asked for; None for one by the provider's fault.
         """
         vitals = self.of(target)
         vitals.running = max(0, vitals.running - 1)
+        if how is not None:
+            self._learn(target, vitals, how[0], now, how[1])
+            broken = _blames(how[0], only=False)
         if broken:
             self._count(vitals.breaker, target.id, now, probe=False)
             vitals.speed.failed(0.0, now)
@@ -340,16 +361,17 @@ class Health:
         self._learn(target, vitals, judgement, now, needs)
 
     def _count(self, breaker: Breaker, name: str, now: float, *, probe: bool) -> None:
-        if breaker.failed(now, self._rng.random(), probe=probe) and self._opened is not None:
+        was_open = breaker.is_open
+        if breaker.failed(now, self._rng.random(), probe=probe) and self._opened is not None and not was_open:
             self._opened(name, breaker.until - now)
 
     def _learn(self, target: Target, vitals: Vitals, judgement: Judgement, now: float, needs: Needs) -> None:
         """What a failure says beyond this call."""
         kind, scope = judgement.kind, judgement.scope
         if scope in _SHUT:
-            self._shut[scope, target.url] = now + _SHUT[scope], f"{judgement.status} {kind}"
-        elif scope is Scope.PROVIDER:
-            self._shut[scope, target.provider] = now + (judgement.retry_after or _NOT_SERVED), kind
+            self._shut[scope, target.url] = now + _SHUT[scope], f"{judgement.status} {kind}", now
+        elif scope is Scope.PROVIDER and target.provider:  # without a catalogue it has no name
+            self._shut[scope, target.provider] = now + (judgement.retry_after or _NOT_SERVED), kind, now
         elif judgement.status == 429:
             vitals.limits += 1
             grown = min(_LONGEST_PAUSE, _PAUSE * 2.0 ** min(vitals.limits - 1, 10))
@@ -360,12 +382,13 @@ class Health:
         elif kind in _ABSENT:
             vitals.absent, vitals.absent_why = now + _NOT_SERVED, kind
         elif kind == "context_overflow":
-            least = min(needs.input_bytes, vitals.too_long[0] if vitals.too_long else needs.input_bytes)
-            vitals.too_long = least, now + _TOO_LONG
+            known = vitals.too_long[0] if vitals.too_long else needs.size
+            vitals.too_long = known if _as_large(needs.size, known) else needs.size, now + _TOO_LONG
         elif kind == "unsupported_parameter":
             named = needs.parameters & set(re.findall(r"\w+", judgement.text))  # whole words: `n` is in most of them
             vitals.lacks = {names: until for names, until in vitals.lacks.items() if until > now}
-            vitals.lacks[named or needs.parameters] = now + _NOT_SERVED
+            if named:  # else nobody knows which one, or it is about the messages, which differ each time
+                vitals.lacks[named] = now + _NOT_SERVED
         elif kind == "malformed_tool_call":
             vitals.streams_badly = True
 
@@ -382,6 +405,16 @@ class Health:
         """The id of the target that serves a session, unless it has been idle for too long."""
         found = self._sessions.get((session, model))
         return found[0] if found is not None and now - found[1] <= _SESSION_IDLE else None
+
+
+def _keys(target: Target) -> tuple[tuple[Scope, str], ...]:
+    """What a target shares with others, and may be shut with."""
+    return (Scope.ACCOUNT, target.url), (Scope.CREDENTIAL, target.url), (Scope.PROVIDER, target.provider)
+
+
+def _as_large(size: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    """Whether a request is as large as another in every respect: too long an answer says nothing of the words."""
+    return all(mine >= its for mine, its in zip(size, other, strict=True))
 
 
 # Failures that say a target is not served at all.

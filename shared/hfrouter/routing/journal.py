@@ -36,6 +36,9 @@ class Journal:
     _events: list[Event | Later] = field(default_factory=list)
     _told: int = 0
 
+    def __reduce__(self) -> tuple[type[Journal], tuple[list[Event], int]]:
+        return Journal, (self.events, self._told)  # what is made later cannot be pickled
+
     @property
     def events(self) -> list[Event]:
         """The events in order."""

@@ -82,6 +82,7 @@ class Steps:
         self._failed: list[tuple[Target, Judgement]] = []
         self._resting: dict[Target, _Rest] = {}  # in the order of their latest failures
         self._excluded: set[Target] = set()
+        self._too_dear_beside: set[Target] = set()  # no budget pays them while another attempt is out
         self._asked_unary: set[Target] = set()
 
     @property
@@ -92,6 +93,8 @@ class Steps:
     def first(self) -> Step:
         """The first target: the best that is not held back, else the one that is free first."""
         left = self.left()
+        if self.patient and left and (held := left[0].held) is not None and held.kind is Hold.COLD:
+            return Step(left[0].target, "waited for", self._in_time(self._wait_for(_Rest(held.until, cold=True))))
         if ready := [c for c in left if c.held is None]:
             return Step(ready[0].target, f"best of {len(left)}" if len(left) > 1 else "the only one")
         return self._held_back(left, None)
@@ -111,7 +114,10 @@ class Steps:
                 self._excluded |= {t for t in targets if (t.model, t.url) == (target.model, target.url)}
             case Scope.ACCOUNT | Scope.CREDENTIAL:
                 self._excluded |= {t for t in targets if t.url == target.url}
-            case Scope.ENDPOINT if self._count(lambda t, j: j.scope is scope and t.url == target.url) > 1:
+            case Scope.ENDPOINT if (
+                judgement.verdict is Verdict.FATAL
+                or self._count(lambda t, j: j.scope is scope and t.url == target.url) > 1
+            ):
                 self._excluded |= {t for t in targets if t.url == target.url}
             case Scope.REQUEST:
                 self._excluded.update(targets)
@@ -124,12 +130,20 @@ class Steps:
 
     def untried(self) -> list[Candidate]:
         """Candidates that are free and have not failed in this call, best first."""
-        return [c for c in self.left() if c.held is None and c.target not in self._resting]
+        tried = self._resting.keys() | self._too_dear_beside
+        return [c for c in self.left() if c.held is None and c.target not in tried]
 
-    def refused(self, target: Target, number: int) -> None:
-        """A budget refused an attempt there: whoever costs as much is ruled out, and nothing was sent."""
+    def refused(self, target: Target, number: int, *, beside: bool) -> None:
+        """A budget refused an attempt there, and nothing was sent: whoever costs as much is ruled out.
+
+        A rival is refused `beside` an attempt that holds money of its own: once that has failed, it may be affordable.
+        """
         price = {c.target: c.score.usd for c in self.choice.ranked(self.now())}
-        self._excluded |= {t for t, usd in price.items() if usd >= price[target]}
+        dear = {t for t, usd in price.items() if usd >= price[target]}
+        if beside:
+            self._too_dear_beside |= dear
+        else:
+            self._excluded |= dear
         if number == self.launched:
             self.launched -= 1  # its number is free again, unless a hedge has been launched since
 
@@ -142,7 +156,7 @@ class Steps:
         judgement, spare = done.judgement, self.policy.attempts - self.launched
         left = self.left()
         fresh = [c for c in left if c.held is None and c.target not in self._resting]
-        elsewhere = judgement.scope in _OTHER_CREDENTIAL and bool(left)
+        elsewhere = judgement.scope in _ELSEWHERE and bool(left)
         if spare < 1 or self._twice(judgement) or (judgement.verdict is Verdict.FATAL and not elsewhere):
             raise Stopped(judgement)
         if judgement.kind == "over_budget":
@@ -154,7 +168,7 @@ class Steps:
             self._asked_unary.add(target)
             return Step(target, "once more, in one piece", unary=True)
         pause = max(0.0, self._resting[target].until - self.now())
-        if judgement.scope is Scope.ENDPOINT and target not in self._excluded:
+        if judgement.scope is Scope.ENDPOINT and target not in self._excluded and not self.cautious:
             return Step(target, "once more", self._in_time(pause))
         if self.patient and judgement.cold and target not in self._excluded:
             return Step(target, "waited for", self._in_time(self._wait_for(self._resting[target])))
@@ -291,8 +305,8 @@ class Steps:
 
 # Holds that end by waiting.
 _PASSING = frozenset({Hold.PAUSED, Hold.COLD})
-# Failures that end a call unless a target with another credential is left.
-_OTHER_CREDENTIAL = frozenset({Scope.ACCOUNT, Scope.CREDENTIAL})
+# Failures that end a call unless a target behind another URL is left, with a credential of its own.
+_ELSEWHERE = frozenset({Scope.ACCOUNT, Scope.CREDENTIAL, Scope.ENDPOINT})
 # Failures that may be chance, and are believed when a second target says the same.
 _ONCE_IS_CHANCE: frozenset[str] = frozenset({"empty_answer", "unsupported_parameter"})
 # Failures of a target that asking again within the same call cannot mend.

@@ -148,7 +148,14 @@ RULES: tuple[_Rule, ...] = (
     ),
     _rule("gone", Verdict.FALLBACK, Scope.TARGET, {410}),
     _rule("not_found", Verdict.FALLBACK, Scope.TARGET, {404}),
-    _rule("cold", Verdict.FALLBACK, Scope.TARGET, {400, 503}, r"\bcold\b|loading|warming up", cold=True),
+    _rule(
+        "cold",
+        Verdict.FALLBACK,
+        Scope.TARGET,
+        {400, 503},
+        r"\bcold\b|\bloading\b(?! (the |an? |your )?(image|audio|video|file|url))|warming up",
+        cold=True,
+    ),
     # Capacity.
     _rule("quota_exceeded", Verdict.FALLBACK, Scope.PROVIDER, {429}, r"\b(1113|1308)\b"),  # z.ai: no balance, no quota
     _rule("rate_limited", Verdict.FALLBACK, Scope.TARGET, {429}),

@@ -73,12 +73,13 @@ class Assembly:
 
     Attributes:
         usage: The last report seen; reports are cumulative or repeated, never to be added up.
+        behind: More came since that report, or one that cannot be used: it is not of the whole answer.
         finished: Every choice has its `finish_reason`, or `[DONE]` was seen: the answer is whole.
     """
 
     def __init__(self, choices: int = 1) -> None:
         self.usage: Usage | None = None
-        self.finished = False
+        self.behind = self.finished = False
         self._head: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
         self._expected = self._unfinished = choices
@@ -92,7 +93,10 @@ class Assembly:
         if not isinstance(choices, list):
             return []
         found = [self._choice(c, position, event) for position, c in enumerate(choices) if isinstance(c, dict)]
-        return [delta for delta in found if delta is not None]
+        deltas = [delta for delta in found if delta is not None]
+        if not event.get("usage") and any(delta.meaningful for delta in deltas):
+            self.behind = self.usage is not None
+        return deltas
 
     def close(self) -> list[Delta]:
         """End the reading: give back text that was held in doubt, and the usage."""
@@ -152,9 +156,11 @@ class Assembly:
                 head[name] = value
         if "created" not in head and isinstance(created := event.get("created"), (int, float)):
             head["created"] = created
-        report = event.get("usage")
-        if report and (usage := Usage.read(report)) is not None:
-            self.usage, self._raw_usage = usage, report
+        if report := event.get("usage"):
+            usage = Usage.read(report)
+            self.behind = usage is None and self.usage is not None
+            if usage is not None:
+                self.usage, self._raw_usage = usage, report
 
     def _choice(self, choice: Mapping[str, Any], position: int, event: Mapping[str, Any]) -> Delta | None:
         """Read what an event says of a choice; None when it adds nothing a reader waits for."""

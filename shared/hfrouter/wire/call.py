@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
@@ -119,14 +120,15 @@ class Account:
         self.attempt: Attempt | None = None
         self.judgement: Judgement | None = None
         self.first_content: float | None = None
-        self.sent = self.flowing = False
+        self.sent = False
+        self.flowing = False  # the engine knows of a committed stream, so that its end is reported to the health
         self.leaving = FAILURES["abandoned"]
         self.status: int | None = None
         self.request_id: str | None = None
         self._usage: Usage | None = None
         self._assembly: Assembly | None = None
         self.compute: Cost | None = None  # of an answer that is billed by compute time
-        self._began = call.clock.monotonic()
+        self._began, self._pid = call.clock.monotonic(), os.getpid()
         self.entry = Entry(
             id=new_id(),
             call=call.id,
@@ -140,7 +142,7 @@ class Account:
             cost=Cost.broken(self._price, call.bound_for(launch.target), "pending"),
             tags=call.tags,
             billed=None if launch.target.url else call.billed,  # an endpoint is on nobody's account there
-            decision=call.journal.news()[:_DECISION_MOST],
+            decision=call.journal.news()[:_DECISION_MOST] if call.writer.keeps else "",
             hedge=launch.hedge,
         )
         call.accounts.append(self)
@@ -154,7 +156,7 @@ class Account:
         """Take down who answers: the router names the provider in a header."""
         self.status = status
         request_id = headers.get("x-request-id")
-        self.request_id = request_id[:200] if request_id else None
+        self.request_id = request_id[:200] if request_id and request_id.isprintable() else None
         served = headers.get("x-inference-provider", "")
         if self.target.url:  # only the router knows who serves
             return
@@ -187,18 +189,17 @@ class Account:
                 self.call.begun(self.launch.number)
 
     def done(self, judgement: Judgement, value: object = None) -> Done:
-        """The outcome for the engine; of a stream that has not ended, the end is reported when the account closes."""
-        self.flowing = judgement is ANSWERED and self.attempt is None
+        """The outcome for the engine, as of the end of the attempt: writing it down is not on the provider's time."""
         usage, cost = self.usage, self.attempt.cost if self.attempt else None
         return Done(
             number=self.launch.number,
             judgement=judgement,
-            seconds=self.seconds,
+            seconds=self.attempt.seconds if self.attempt else self.seconds,
             value=value,
             first_content=self.first_content if self.entry.streamed else None,
             output_tokens=usage.output_tokens if usage else None,
             usd=(cost.upper or 0) / 1e9 if cost else 0.0,
-            flowing=self.flowing,
+            flowing=judgement is ANSWERED and self.attempt is None,
         )
 
     async def settle(self, judgement: Judgement) -> None:
@@ -212,7 +213,7 @@ class Account:
             self.call.writer.settle_later(entry)
 
     def _close(self, judgement: Judgement) -> Entry | None:
-        if self.attempt is not None:
+        if self.attempt is not None or self._pid != os.getpid():  # after a fork it is the parent's to settle
             return None
         cost, seconds = self._cost(judgement), self.seconds
         self.judgement = judgement
@@ -262,6 +263,7 @@ class Account:
                     seconds=self.seconds - (self.first_content or 0.0),
                     output_tokens=usage.output_tokens if usage else None,
                     broken=judgement is not ANSWERED,
+                    how=None if judgement is ANSWERED else (judgement, self.call.choice.needs),
                 )
                 shared.health.hedges.spent((cost.upper or 0) / 1e9)
 
@@ -283,13 +285,17 @@ class Account:
             return UNSENT
         if judgement.verdict is not Verdict.OK and self.status is not None and self.status >= 400:
             return Cost.refused(self.status)
-        if judgement is ANSWERED and self.compute is not None:
+        if judgement is ANSWERED and self.compute is not None and self._price is None:
             return self.compute
-        if judgement is ANSWERED or (self._assembly is not None and self._assembly.finished):
-            return Cost.of(self.usage, self._price, bound)
-        # A report that ran along with a broken answer is a lower bound: what came after it is billed, and not known.
-        broken = Cost.broken(self._price, bound, judgement.kind)
-        if self.usage is None or self._price is None or broken.upper is None:
+        # Nobody answers to no input: such a report was not filled in.
+        usage = self.usage if self.usage is not None and self.usage.input_tokens else None
+        whole = judgement is ANSWERED or (self._assembly is not None and self._assembly.finished)
+        behind = self._assembly is not None and self._assembly.behind
+        if whole and not (usage and behind):
+            return Cost.of(usage, self._price, bound)
+        # A report that ran along with an answer is a lower bound: what came after it is billed, and not known.
+        broken = Cost.broken(self._price, bound, "the usage reported is not of the end" if whole else judgement.kind)
+        if usage is None or self._price is None or broken.upper is None:
             return broken
-        least = min(Cost.of(self.usage, self._price).lower, broken.upper)
+        least = min(Cost.of(usage, self._price).lower, broken.upper)
         return Cost(least, broken.upper, broken.reason if least < broken.upper else "")

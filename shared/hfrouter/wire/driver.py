@@ -53,7 +53,7 @@ async def drive(call: Call, start: Start, kind: type[T], *, streamed: bool = Tru
     now, jitter = call.clock.monotonic, call.shared.rng.random
     flow = route(call.choice, call.policy, now, jitter, deadline=left, streamed=streamed, patient=patient)
     try:
-        done = await _Drive(call, flow, start).obey()
+        done = await _Drive(call, flow, start, streamed=streamed).obey()
     except Stopped as stopped:
         _raise(stopped, call)
     assert isinstance(done.value, kind)  # noqa: S101 (for the type checker)
@@ -63,8 +63,8 @@ async def drive(call: Call, start: Start, kind: type[T], *, streamed: bool = Tru
 class _Drive:
     """The attempts of a call that are under way, and who has begun to answer."""
 
-    def __init__(self, call: Call, flow: Flow, start: Start) -> None:
-        self.call, self.flow, self.start = call, flow, start
+    def __init__(self, call: Call, flow: Flow, start: Start, *, streamed: bool) -> None:
+        self.call, self.flow, self.start, self.streamed = call, flow, start, streamed
         self.running: dict[int, asyncio.Task[Done]] = {}
         self.begun: list[int] = []
         self.wake: asyncio.Future[None] | None = None
@@ -80,7 +80,7 @@ class _Drive:
                 answer: Answer = None
                 match command:
                     case Launch(number):
-                        _note_launch(call, command)
+                        _note_launch(call, command, streamed=self.streamed)
                         self.running[number] = asyncio.ensure_future(self.start(call, command))
                     case Wait(seconds) if not self.running:
                         call.note("wait", f"{seconds:.2f} s")
@@ -130,11 +130,14 @@ class _Drive:
         if number is not None:
             self.begun = [n for n in self.begun if n != number]
             self.latest = self.running.pop(number)
-            return self.latest.result()
+            done = self.latest.result()
+            if done.flowing and isinstance(done.value, Opened):
+                done.value.account.flowing = True
+            return done
         return Begun(self.begun.pop(0)) if self.begun else None
 
 
-def _note_launch(call: Call, launch: Launch) -> None:
+def _note_launch(call: Call, launch: Launch, *, streamed: bool) -> None:
     now, at = call.clock.monotonic(), call.clock.monotonic() - call.began
     shown = launch.ranking if launch.number == 1 else [c for c in launch.ranking if c.target == launch.target]
 
@@ -146,8 +149,8 @@ def _note_launch(call: Call, launch: Launch) -> None:
 
     call.journal.add_later(ranks)
     unary = ", in one piece" if launch.unary else ""
-    limit = f"first content within {launch.first_content:.1f} s"
-    call.note("launch", f"{launch.target.id}{unary} ({launch.why}), {limit}", launch.number)
+    limit = f", first content within {launch.first_content:.1f} s" if streamed and not launch.unary else ""
+    call.note("launch", f"{launch.target.id}{unary} ({launch.why}){limit}", launch.number)
 
 
 async def _stop(task: asyncio.Task[Done]) -> None:

@@ -26,6 +26,7 @@ from hfrouter.wire.watch import Watch
 from hfrouter.wire.writer import Writer
 
 T = TypeVar("T")
+_Done = tuple[Call, Embedded | None]
 # The default limit of Text Embeddings Inference; larger batches are refused by it and halved by us.
 BATCH = 32
 
@@ -79,7 +80,7 @@ class Embedder:
         first, *others = [batch.part(batch.texts[i : i + most]) for i in range(0, len(batch.texts), most)]
         slots = asyncio.Semaphore(concurrency)
 
-        async def follow(part: Batch) -> list[tuple[Call, Embedded]]:
+        async def follow(part: Batch) -> list[_Done]:
             async with slots:
                 return await self._embed(work, part)
 
@@ -87,8 +88,8 @@ class Embedder:
         results += await _all(follow(part) for part in others)
         return _joined([done for result in results for done in result])
 
-    async def _embed(self, work: _Work, part: Batch) -> list[tuple[Call, Embedded]]:
-        """Embed one batch; in halves, when a provider finds it too large."""
+    async def _embed(self, work: _Work, part: Batch) -> list[_Done]:
+        """Embed one batch; in halves, when a provider finds it too large, beside the call that found out."""
         call = self._call(work, part)
         extraction = Extraction(part, self._root, work.served, work.home)
         try:
@@ -99,6 +100,7 @@ class Embedder:
             half = (len(part.texts) + 1) // 2
             work.home.most[error.attempts[-1].provider] = half
             return [
+                (call, None),
                 *await self._embed(work, part.part(part.texts[:half])),
                 *await self._embed(work, part.part(part.texts[half:])),
             ]
@@ -122,7 +124,8 @@ class Embedder:
             watch=work.watch,
         )
         work.watch.planned(call)
-        call.choice = Choice.listed(targets, self._shared.health)
+        with self._shared.lock:
+            call.choice = Choice.listed(targets, self._shared.health)
         call.journal.plan(tuple(targets), {})
         if work.note:
             call.note("note", work.note)
@@ -203,11 +206,12 @@ def _too_dear(target: Target, cap: MaxPrice | None) -> bool:
     return bool(cap and cap.input is not None and target.input_price is not None and target.input_price > cap.input)
 
 
-def _joined(done: list[tuple[Call, Embedded]]) -> Embeddings:
-    accounts = [embedded.account for _, embedded in done]
+def _joined(done: list[_Done]) -> Embeddings:
+    answers = [embedded for _, embedded in done if embedded is not None]
+    accounts = [embedded.account for embedded in answers]
     attempts = tuple(attempt for call, _ in done for attempt in call.attempts)
     return Embeddings(
-        vectors=[vector for _, embedded in done for vector in embedded.vectors],
+        vectors=[vector for embedded in answers for vector in embedded.vectors],
         model=accounts[0].target.model,
         provider=accounts[-1].target.provider,
         attempts=attempts,

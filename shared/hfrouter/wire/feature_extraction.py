@@ -25,7 +25,7 @@ from hfrouter.wire.attempt import failed, refused
 from hfrouter.wire.call import Account, Call
 from hfrouter.wire.http import Reply, WireFailure, enter
 from hfrouter.wire.mapping import Served
-from hfrouter.wire.problem import problem_of, texts_of
+from hfrouter.wire.problem import PAYER, problem_of, texts_of
 from hfrouter.wire.reader import MAX_BODY_BYTES, Failed, read_error
 from hfrouter.wire.vectors import NotVectors, Vector, read_vectors
 
@@ -142,7 +142,8 @@ class Extraction:
         served = self._served[launch.target.provider]
         url = url_for(self._root, served, launch.target.model)
         headers = call.headers(url)
-        sent = {"messages": self._batch.texts, "authorization": headers["authorization"].partition(" ")[2]}
+        token = headers["authorization"].partition(" ")[2]
+        sent: dict[str, object] = {"messages": self._batch.texts, "authorization": token, PAYER: headers.get(PAYER)}
         lane = await enter()
         account = Account(call, launch, streamed=False)
         reply: Reply | None = None

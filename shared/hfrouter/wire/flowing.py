@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from hfrouter.errors import HFRouterError, StreamInterrupted
 from hfrouter.result import Delta
@@ -21,7 +22,7 @@ class Flowing:
 
     def __init__(self, call: Call, opened: Opened) -> None:
         self.call, self.opened = call, opened
-        self.loop = asyncio.get_running_loop()
+        self.loop, self.pid = asyncio.get_running_loop(), os.getpid()
         self.ended = self.closed = self.reading = False
 
     async def next(self) -> Delta | None:
@@ -38,17 +39,19 @@ class Flowing:
             return self.opened.held.popleft()
         if self.ended:
             return None
-        self.reading = True
+        self.reading, broke = True, None
         try:
             delta = await self.opened.reader.next()
         except Failed as failure:
             await self._end(failure)
-            raise self._interrupted(failure) from None
+            broke = self._interrupted(failure)
         except asyncio.CancelledError:
             await self.aclose()
             raise
         finally:
             self.reading = False
+        if broke is not None:
+            raise broke  # out here, without the failure: its frames hold what was read
         if delta is None:
             await self._end(None)
         return delta
@@ -102,6 +105,8 @@ def drop(flowing: Flowing) -> None:
     On its own thread the task is made at once: when `asyncio.run` ends, it is cancelled with all others, and the loop
     closes the connection itself. A task made during that would close it a second time.
     """
+    if flowing.pid != os.getpid():  # after a fork it is the parent's to end
+        return
     flowing.abandon()
     if flowing.call.watch is not None:
         flowing.call.watch.leave()

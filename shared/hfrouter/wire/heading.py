@@ -10,6 +10,13 @@ from hfrouter.wire.token import Credential
 _MOST = 256
 
 
+class Headers(dict[str, str]):
+    """Headers of a request. Its `repr` has their names only: a traceback that shows locals shows these."""
+
+    def __repr__(self) -> str:
+        return f"<Headers {', '.join(self)}>"
+
+
 class Heading:
     """Makes the headers of requests.
 
@@ -33,7 +40,8 @@ class Heading:
 
     def hub(self, url: str) -> dict[str, str]:
         """For the Hub's own endpoints; who is billed is none of their business."""
-        return self.common() | {"accept": "application/json", "authorization": self.credential.header(url)}
+        own = {"accept": "application/json", "authorization": self.credential.header(url)}
+        return Headers(self.common() | own)
 
     def of(self, url: str, session: str | None) -> dict[str, str]:
         """For a request that is billed.
@@ -45,9 +53,9 @@ class Heading:
         Raises:
             ConfigurationError: no token was found, or it does not belong to that origin.
         """
-        headers = self.common() | {"content-type": "application/json"}
+        headers = Headers(self.common() | {"content-type": "application/json"})
         if (own := self._endpoints.authorization(url)) is not None:  # nothing of the account's goes to another server
-            return headers | own
+            return Headers(headers | own)
         headers["authorization"] = self.credential.header(url)
         if self._bill_to:
             headers["x-hf-bill-to"] = self._bill_to
@@ -64,6 +72,7 @@ def header_value(name: str, value: str | None) -> str | None:
     """
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= _MOST or not (value.isascii() and value.isprintable()):
-        raise ConfigurationError(f"{name} must be 1 to {_MOST} printable ASCII characters.")
+    plain = isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
+    if not plain or not 0 < len(value) <= _MOST:
+        raise ConfigurationError(f"{name} must be 1 to {_MOST} printable ASCII characters, without blanks around them.")
     return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 import sys
 import threading
@@ -155,6 +156,11 @@ async def send(method: str, url: str, headers: Mapping[str, str], content: bytes
         raise
 
 
+def _names_nobody(record: logging.LogRecord) -> bool:
+    """Whether a line of the HTTP package's log may be said: addresses of the Hub's bills name who pays."""
+    return "/billing/usage" not in record.getMessage()
+
+
 class _Client:
     """The SDK's client for one event loop, with our limit on requests in flight."""
 
@@ -165,6 +171,7 @@ class _Client:
         local: dict[str, None] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
         self.http: Any = openai.DefaultAsyncHttpxClient(follow_redirects=False, verify=_trust(), mounts=local)
         self.http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        logging.getLogger(_package().__name__).addFilter(_names_nobody)
         self.slots = asyncio.Semaphore(_IN_FLIGHT)
         self.timeout: Any = openai.Timeout
 

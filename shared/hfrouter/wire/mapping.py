@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hfrouter.errors import ConfigurationError
+from hfrouter.routing.target import is_plain
 from hfrouter.wire.clock import Clock
 from hfrouter.wire.http import WireFailure, send
 
@@ -99,6 +100,6 @@ def read_mapping(answer: object) -> Iterator[Served]:
     else:
         rows = [row for row in mapping or () if isinstance(row, Mapping)] if isinstance(mapping, list) else []
     for row in rows:
-        provider, name = row.get("provider"), row.get("providerId")
-        if isinstance(provider, str) and isinstance(name, str) and provider and name:
-            yield Served(provider, name, str(row.get("task", "")), row.get("status", "live") == "live")
+        provider, name, task = row.get("provider"), row.get("providerId"), str(row.get("task", ""))
+        if isinstance(provider, str) and isinstance(name, str) and is_plain(provider) and name and task.isprintable():
+            yield Served(provider, name, task, row.get("status", "live") == "live")

@@ -46,6 +46,7 @@ class Plans:
 
     def __init__(self, own: Endpoints, overrides: Overrides) -> None:
         self._own, self._overrides = own, overrides
+        self._listing: Listing | None = None
         self._kept: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
 
     def wishes(self, call: Call, needs: Needs, wanted: Sequence[ModelId], listing: Listing | None) -> tuple[Wish, ...]:
@@ -66,9 +67,12 @@ class Plans:
             contexts = [row.context_length for model in wanted for row in listing.of(model.model)]
             contexts += [wish.target.context_length for wish in found]
             smallest = min((context for context in contexts if context is not None), default=math.inf)
-            self._kept[key] = _Kept(listing, found, rejected, smallest)
-            if len(self._kept) > _MOST:
-                self._kept.popitem(last=False)
+            if listing is not self._listing:  # plans of an older catalogue would keep it whole in memory
+                self._listing, self._kept = listing, OrderedDict()
+            plans = self._kept
+            plans[key] = _Kept(listing, found, rejected, smallest)
+            if len(plans) > _MOST:
+                plans.popitem(last=False)
         return found
 
     def __reduce__(self) -> tuple[type[Plans], tuple[Endpoints, Overrides]]:

@@ -106,7 +106,8 @@ class Planner:
         if reason:
             call.note("note", reason)
         wishes = self._plans.wishes(call, request.needs, wanted, listing)
-        call.choice = Choice(wishes, request.needs, self._shared.health, session)
+        with self._shared.lock:
+            call.choice = Choice(wishes, request.needs, self._shared.health, session)
         return call, Chat(request, url)
 
     async def targets(self, model: str | None) -> tuple[Target, ...]:

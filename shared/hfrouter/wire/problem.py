@@ -16,6 +16,7 @@ _JUDGED = 16_384
 _ECHO = 16
 _LONG = 12
 _TOKEN = re.compile(r"\bhf_\w{4,}")
+PAYER = "x-hf-bill-to"
 WITHHELD = "(the provider's words repeat the request and are withheld)"
 
 
@@ -77,8 +78,9 @@ def texts_of(sent: object) -> tuple[str, ...]:
     """
     if not isinstance(sent, Mapping):
         return tuple(_texts(sent))
-    rest = {name: part for name, part in sent.items() if name != "messages"}
-    return (*_texts(sent.get("messages")), *(text for text in _texts(rest) if len(text) >= _LONG))
+    rest = {name: part for name, part in sent.items() if name not in ("messages", PAYER)}
+    payer = [sent[PAYER]] if sent.get(PAYER) else []  # however short its name
+    return (*_texts(sent.get("messages")), *(text for text in _texts(rest) if len(text) >= _LONG), *payer)
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -101,7 +103,8 @@ def _shown(message: str, sent: Sequence[str]) -> str:
         line = line[: _SHOWN - 1] + "…"
     if any(_echoes(line, _one_line(text)) for text in sent):
         return WITHHELD
-    return _TOKEN.sub("hf_***", line)
+    plain = "".join(c if c.isprintable() else "?" for c in line)  # the rest moves the cursor of whoever prints it
+    return _TOKEN.sub("hf_***", plain)
 
 
 def _one_line(text: str) -> str:

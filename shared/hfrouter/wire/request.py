@@ -36,12 +36,14 @@ class Request:
         json: The same as bytes, without the opening brace.
         needs: What it asks of a target.
         media: Parts whose tokens their bytes do not bound: images, and whatever is no text.
+        pictures: Those of them that are images, which a ceiling for images bounds.
     """
 
     body: Mapping[str, Any] = field(repr=False)
     json: bytes = field(repr=False)
     needs: Needs
     media: int = 0
+    pictures: int = 0
 
     @classmethod
     def make(cls, messages: object, parameters: Mapping[str, Any]) -> Request:
@@ -68,7 +70,8 @@ class Request:
             raise ConfigurationError("the request is nested too deeply for JSON; flatten it.") from None
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the request holds a value JSON cannot carry: {_reason(error)}.") from None
-        return cls(body, raw[1:], _needs(body, len(raw)), sum(map(_media, body["messages"])))
+        media, pictures = sum(map(_media, body["messages"])), sum(1 for _ in _all_pictures(body))
+        return cls(body, raw[1:], _needs(body, len(raw)), media, pictures)
 
     def bytes_for(self, target: Target, *, stream: bool) -> bytes:
         """The body for a target: the model's name first, since the router reads it from a small prefix."""
@@ -96,13 +99,13 @@ class Request:
         return n
 
     def bound_for(self, target: Target, image_tokens: int | None = None) -> tuple[int, int] | None:
-        """(input, output) tokens an attempt cannot exceed; None when it shows an image and nobody said how many it has.
+        """(input, output) tokens an attempt cannot exceed; None when it has an image or the like without a ceiling.
 
         Args:
             target: Where to.
             image_tokens: Tokens of an image at most, or None.
         """
-        if self.media and image_tokens is None:
+        if self.media and (image_tokens is None or self.media > self.pictures):
             return None
         media = self.media * (image_tokens or 0)
         return input_bound(self.needs.input_bytes) + media, self.max_tokens_for(target) * self.choices
@@ -155,7 +158,7 @@ def _messages(messages: object) -> list[Mapping[str, Any]]:
 
 
 def _needs(body: Mapping[str, Any], size: int) -> Needs:
-    pictures = [part for message in body["messages"] for part in _pictures(message.get("content"))]
+    pictures = list(_all_pictures(body))
     return Needs(
         tools=any(body.get(tools) and body.get(choice) != "none" for tools, choice in _TOOLS),
         structured=wants_schema(body.get("response_format")),
@@ -168,11 +171,9 @@ def _needs(body: Mapping[str, Any], size: int) -> Needs:
 
 
 def _limit(body: Mapping[str, Any]) -> int | None:
-    name = next((name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None), None)
-    if name is None:
-        return None
-    limit = body[name]
-    return whole(name, limit, _MOST_TOKENS)
+    """Output tokens at most. Of two limits the larger one: who serves may read either, and a budget must hold."""
+    names = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
+    return max((whole(name, body[name], _MOST_TOKENS) for name in names), default=None)
 
 
 def whole(name: str, value: object, most: int) -> int:
@@ -188,8 +189,13 @@ def whole(name: str, value: object, most: int) -> int:
     return value
 
 
+def _all_pictures(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for message in body["messages"]:
+        yield from _pictures(message.get("content"))
+
+
 def _pictures(content: object) -> Iterator[Mapping[str, Any]]:
-    for part in content if isinstance(content, list) else ():
+    for part in content if isinstance(content, (list, tuple)) else ():
         if isinstance(part, Mapping) and part.get("type") in {"image_url", "input_image", "image"}:
             yield part
 
@@ -204,7 +210,7 @@ def _inline(picture: Mapping[str, Any]) -> int:
 def _media(message: Mapping[str, Any]) -> int:
     """How many parts of a message are no text. A link may lead to any number of tokens, and so may a small file."""
     content = message.get("content")
-    parts = content if isinstance(content, list) else []
+    parts = content if isinstance(content, (list, tuple)) else []
     return sum(isinstance(part, Mapping) and part.get("type") not in _TEXTS for part in parts)
 
 

@@ -175,7 +175,7 @@ class Watch:
                 attempt=attempt,
                 tags=self.tags,
                 session=call.session,
-                billed=self.billed,
+                billed=account.entry.billed,
                 server=_host(account.target.url or self._base_url),
                 start_ns=end_ns - _ns(attempt.seconds),
                 end_ns=end_ns,

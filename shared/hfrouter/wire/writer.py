@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from hfrouter.cost.bounds import Bounds
 from hfrouter.cost.budget import Budget, BudgetWarning, Refused
 from hfrouter.cost.keeper import Keeper, Limits
-from hfrouter.cost.ledger import Entry, Ledger, LedgerConflict, MemoryLedger, Swift
+from hfrouter.cost.ledger import Entry, Ledger, LedgerConflict, MemoryLedger, NoLedger, Swift
 
 logger = logging.getLogger("hfrouter")
 # Seconds that closing waits for a slow ledger; what it still holds then is written as long as the process lives.
@@ -62,6 +62,11 @@ class Writer:
 
     def __reduce__(self) -> tuple[type[Writer], tuple[Ledger, tuple[Budget, ...], str]]:
         return Writer, (self.ledger, self.keeper.budgets, self.keeper.run)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether rows are kept at all."""
+        return not isinstance(self.ledger, NoLedger)
 
     @property
     def on_warning(self) -> Callable[[BudgetWarning], None] | None:
@@ -196,6 +201,8 @@ class Writer:
                 refused = await answered
         except TimeoutError:
             late.set()
+            # The ledger may have said yes meanwhile, to a loop that was too busy to hear it.
+            self._put(lambda: self._guarded(lambda: self.keeper.give_back(entry, self.ledger)))
             refused = self.keeper.unkept(entry, limits, "no answer in time")
         if refused is not None:
             raise refused
