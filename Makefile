@@ -68,7 +68,7 @@ bare: $(STAMP)  ## the wheel: it holds exactly the packages, and the core works 
 
 openai2: .venv-openai2/.ready  ## the core's and the adapters' tests on the 2.x SDK
 	.venv-openai2/bin/python -m pytest -n 2 tests/core tests/wire tests/faults tests/recordings tests/routing tests/cost tests/process \
-		tests/langchain tests/llamaindex
+		tests/langchain tests/llamaindex tests/scenarios tests/cancellation
 
 UV_COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --quiet --constraint .ci/constraints.txt

@@ -120,6 +120,11 @@ BREAKERS: dict[str, Story] = {
         *[Call([A], [(0.75, IDLE)], "a idle_timeout", Policy(deadline=1, attempts=1))] * 3,
         Call([A, B], ANSWERS, "b ok"),
     ],
+    "silence that a short deadline cut is nobody's failure": [
+        *[Call([A, B], [(4, NO_FIRST), (0, OK)], "a b ok", Policy(deadline=8))] * 3,
+        Call([A], ANSWERS, "a ok"),
+        Call([A, B], ANSWERS, "a ok"),
+    ],
     "nor a failure near the deadline that is no time-out": [
         *[Call([A], [(0.95, CUT)], "a cut", Policy(deadline=1, attempts=1))] * 3,
         Call([A, B], ANSWERS, "b ok"),
@@ -212,9 +217,9 @@ SCOPES: dict[str, Story] = {
         *[Call([A], [(0, REFUSED)], "a connect_failed", ONE)] * 3,
         *(5.0, Call([A, OWN], [(2, E500), (0, OK)], "a own ok"), Call([B, OWN], ANSWERS, "b ok")),
     ],
-    "endpoint: with none but the router it is asked, once more and that is it": [
+    "endpoint: with none but the router it is asked, and that is it": [
         *[Call([A], [(0, REFUSED)], "a connect_failed", ONE)] * 3,
-        Call([A, B], [(0, REFUSED), (0, REFUSED)], "a ~0.5 a connect_failed"),
+        Call([A, B], [(0, REFUSED)], "a connect_failed"),
         Call([A, B], ANSWERS, "a ok"),
     ],
     "model: an overflow is remembered for requests as long": [

@@ -180,7 +180,7 @@ ORDERS: dict[str, tuple[list[Target], list[str], Policy, Needs, list[str]]] = {
         for name in ("", "fastest", "cheapest")
     },
     "an endpoint under a name nobody asked for answers whatever is asked": (
-        [replace(OWN, model="local"), replace(READER, model="org/stranger")],
+        [READER, replace(OWN, model="local")],
         M,
         Policy(order=["own"]),
         SHORT_ANSWER,

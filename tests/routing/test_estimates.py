@@ -16,13 +16,13 @@ LATENCIES: dict[str, tuple[float | None, Row]] = {
     "nothing known: slow": (None, [(0, "latency", 5.0)]),
     "a probe of nothing is a probe": (0.0, [(0, "latency", 0.0)]),
     "the probe counts as three samples": (1.0, [(0, "first", 5.0), (0, "latency", (3 * 1 + 1 * 5) / 4)]),
-    "less and less over ten minutes": (
+    "without news it returns, since the sample fades": (
         1.0,
-        [(0, "first", 5.0), (600, "latency", (3 / math.e * 1 + 5) / (3 / math.e + 1))],
+        [(0, "first", 5.0), (600, "latency", (3 * 1 + 5 / math.e) / (3 + 1 / math.e)), (1e9, "latency", 1.0)],
     ),
     "whenever that was": (
         1.0,
-        [(700, "first", 5.0), (1_300, "latency", (3 / math.e * 1 + 5) / (3 / math.e + 1))],
+        [(700, "first", 5.0), (1_300, "latency", (3 * 1 + 5 / math.e) / (3 + 1 / math.e))],
     ),
     "from the first sample on": (
         1.0,
@@ -37,21 +37,21 @@ LATENCIES: dict[str, tuple[float | None, Row]] = {
     ),
     "a faster one by how long ago the last was": (
         0.0,
-        [(0, "first", 2.0), (15, "first", 1.0), (1e9, "latency", 1 + 1 / math.e)],
+        [(0, "first", 2.0), (15, "first", 1.0), (1e9, "seen latency", 1 + 1 / math.e)],
     ),
-    "at once it does not count": (0.0, [(0, "first", 2.0), (0, "first", 1.0), (1e9, "latency", 2.0)]),
+    "at once it does not count": (0.0, [(0, "first", 2.0), (0, "first", 1.0), (1e9, "seen latency", 2.0)]),
     "time is counted from the last sample": (
         0.0,
         [
             *((0, "first", 2.0), (15, "first", 2.0), (30, "first", 1.0)),
-            (1e9, "latency", 1 + 1 / math.e),
+            (1e9, "seen latency", 1 + 1 / math.e),
         ],
     ),
-    "a cold start counts as 8 s": (0.0, [(0, "first", 60.0), (1e9, "latency", 8.0)]),
-    "that it took at least so long, when nothing was seen": (0.0, [(0, "at least", 3.0), (1e9, "latency", 3.0)]),
+    "a cold start counts as 8 s": (0.0, [(0, "first", 60.0), (1e9, "seen latency", 8.0)]),
+    "that it took at least so long, when nothing was seen": (0.0, [(0, "at least", 3.0), (1e9, "seen latency", 3.0)]),
     "or when that is longer": (
         0.0,
-        [*((0, "first", 1.0), (0, "at least", 2.0), (100, "at least", 1.0)), (1e9, "latency", 1.35)],
+        [*((0, "first", 1.0), (0, "at least", 2.0), (100, "at least", 1.0)), (1e9, "seen latency", 1.35)],
     ),
     "at most twenty samples are believed": (
         1.0,
@@ -66,17 +66,17 @@ THROUGHPUTS: dict[str, tuple[float | None, Row]] = {
     "the probe counts as three samples": (100.0, [(0, "decoded", 300), (0, "throughput", (3 * 100 + 300) / 4)]),
     "each further sample counts for 0.3": (
         100.0,
-        [*((0, "decoded", 100), (0, "decoded", 200)), (1e9, "throughput", 130)],
+        [*((0, "decoded", 100), (0, "decoded", 200)), (1e9, "seen throughput", 130)],
     ),
     "fewer than 16 tokens tell nothing": (100.0, [(0, "decoded", 15), (0, "throughput", 100.0)]),
-    "16 do": (100.0, [(0, "decoded", 16), (1e9, "throughput", 16.0)]),
+    "16 do": (100.0, [(0, "decoded", 16), (1e9, "seen throughput", 16.0)]),
     "at most twenty samples are believed": (
         100.0,
         [*[(0.0, "decoded", 300)] * 1_000, (0, "throughput", (3 * 100 + 20 * 300) / 23)],
     ),
-    "they fade from the first sample on": (
+    "without news the probe returns": (
         100.0,
-        [(0, "decoded", 300), (600, "throughput", (3 / math.e * 100 + 300) / (3 / math.e + 1))],
+        [(0, "decoded", 300), (600, "throughput", (3 * 100 + 300 / math.e) / (3 + 1 / math.e))],
     ),
 }
 
@@ -114,6 +114,10 @@ def seen(speed: Speed, probed: float | None, rows: Row) -> None:
                 speed.answered(now)
             case "latency":
                 assert speed.latency(probed, now) == pytest.approx(value)
+            case "seen latency":
+                assert speed._latency == pytest.approx(value)
+            case "seen throughput":
+                assert speed._throughput == pytest.approx(value)
             case "throughput":
                 assert speed.throughput(probed, now) == pytest.approx(value)
             case "failing":
@@ -147,7 +151,7 @@ def test_no_time_at_all_tells_nothing() -> None:
     speed.decoded(1_000, -1.0, 0.0)
     assert speed.throughput(7.0, 0.0) == 7.0
     speed.decoded(1_000, 1.0, 0.0)
-    assert speed.throughput(None, 1e9) == 1_000
+    assert speed._throughput == 1_000
 
 
 @pytest.mark.parametrize(
@@ -163,5 +167,5 @@ def test_of_an_answer_in_one_piece_what_decoding_does_not_explain_is_the_time_to
 ) -> None:
     speed = Speed()
     speed.whole(seconds, tokens, 100.0, 0.0)
-    assert speed.latency(0.0, 1e9) == pytest.approx(latency)
+    assert speed._latency == pytest.approx(latency)
     assert speed.throughput(7.0, 0.0) == 7.0

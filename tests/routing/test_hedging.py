@@ -336,7 +336,7 @@ def test_the_loser_was_silent_for_longer_than_usual_and_that_counts() -> None:
     for _ in range(2):
         world.call([A, B], [(9, OK), (1, OK)], HEDGE)
     assert world.opened == []
-    assert world.health.of(A).speed.latency(0.0, 1e9) == pytest.approx(4.0)
+    assert world.health.of(A).speed._latency == pytest.approx(4.0)
     world.health.hedges.tokens = 1
     world.call([A, B], [(9, OK), (1, OK)], HEDGE)
     assert world.opened == [("org/m:a", 5.0)]

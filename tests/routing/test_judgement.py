@@ -37,13 +37,13 @@ SEEN_BY_THE_WIRE: dict[str, tuple[Verdict, Scope, int | None]] = {
     "first_content_timeout": (FALLBACK, Scope.TARGET, None),
     "idle_timeout": (FALLBACK, Scope.TARGET, None),
     "answer_timeout": (FALLBACK, Scope.TARGET, None),
-    **{
-        kind: (FALLBACK, Scope.TARGET, 200)
-        for kind in (
+    **dict.fromkeys(
+        (
             *("cut", "empty_answer", "not_an_answer", "malformed_event", "malformed_tool_call", "answer_too_large"),
             *("compressed_answer", "dimension_differs"),
-        )
-    },
+        ),
+        (FALLBACK, Scope.TARGET, 200),
+    ),
     "abandoned": (FALLBACK, Scope.TARGET, None),
     "hedge_lost": (FALLBACK, Scope.TARGET, None),
     "over_budget": (FALLBACK, Scope.TARGET, None),
@@ -75,8 +75,10 @@ def test_an_estimated_time_with_a_server_error_is_a_model_that_loads(status: int
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, "blocked"), (403, "blocked"), (404, "blocked"), (409, "blocked"), (402, "out_of_credits")]
-    + [(408, "try_later"), (413, "too_large"), (429, "rate_limited"), (502, "server_error"), (301, "redirected")],
+    [
+        *((400, "blocked"), (403, "blocked"), (404, "blocked"), (409, "blocked"), (402, "out_of_credits")),
+        *((408, "try_later"), (413, "too_large"), (429, "rate_limited"), (502, "server_error"), (301, "redirected")),
+    ],
 )
 def test_a_web_page_instead_of_an_error_is_a_firewalls(status: int, kind: str) -> None:
     assert judge(Problem(status, html=True)).kind == kind

@@ -95,7 +95,7 @@ def tell(world: World, story: Sequence[CallOf]) -> list[Played]:
     return played
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(stories)
 def test_every_call_of_a_story_ends_within_its_attempts_and_its_deadline_and_leaves_nothing_running(
     story: list[CallOf],
@@ -112,7 +112,7 @@ def test_every_call_of_a_story_ends_within_its_attempts_and_its_deadline_and_lea
         assert (vitals.running, vitals.silent) == (0, [])
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(stories)
 def test_the_same_seed_and_the_same_inputs_give_the_same_traces(story: list[CallOf]) -> None:
     first, second = World(seed=7), World(seed=7)
@@ -120,7 +120,7 @@ def test_the_same_seed_and_the_same_inputs_give_the_same_traces(story: list[Call
     assert first.opened == second.opened
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(stories, st.sampled_from(MODEL), st.sampled_from([0.0, 1.0, 30.0, 4_000.0]))
 def test_no_target_is_ever_locked_out(story: list[CallOf], lone: Target, pause: float) -> None:
     world = World(seed=3)
@@ -130,7 +130,7 @@ def test_no_target_is_ever_locked_out(story: list[CallOf], lone: Target, pause: 
     assert (played.asked, played.end) == (lone.provider, "answered by 1")
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(stories)
 def test_an_hour_later_all_is_forgiven(story: list[CallOf]) -> None:
     world = World(seed=3)
@@ -140,7 +140,7 @@ def test_an_hour_later_all_is_forgiven(story: list[CallOf]) -> None:
         assert world.health.held(target, world.health.of(target), Needs(input_bytes=10**6), world.now) is None
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(stories)
 def test_ranking_is_a_permutation_of_the_targets(story: list[CallOf]) -> None:
     world = World(seed=5)
@@ -180,7 +180,7 @@ def test_what_was_ruled_out_for_good_is_not_asked_again_in_the_call(story: list[
             assert not [target for target in later if for_good(failed, judgement, target)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(
     st.lists(st.sampled_from(MODEL), min_size=2, max_size=4, unique=True),
     st.data(),
@@ -253,7 +253,7 @@ def test_time_outs_never_go_to_the_same_target_while_another_is_untried(single: 
 steps = st.lists(st.one_of(st.none(), st.sampled_from(JUDGEMENTS), st.just("begun"), st.just("late")), max_size=30)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(steps, st.integers(0, 30), targets, policies)
 def test_a_call_that_is_closed_at_any_command_leaves_nothing_running(
     answers: list[Judgement | str | None], closed_after: int, rows: list[Target], policy: Policy

@@ -227,7 +227,8 @@ class _Call:
             seconds=done.seconds,
             needs=self.choice.needs,
             only=running.lonely,
-            own_limit=judgement.kind.endswith("timeout") and (running.hurried or self.steps.remaining <= _OWN_LIMIT),
+            own_limit=(judgement.kind == "first_content_timeout" and running.hurried)
+            or (judgement.kind.endswith("timeout") and self.steps.remaining <= _OWN_LIMIT),
         )
         self.steps.note(target, judgement)
         return judgement.verdict is Verdict.FATAL
