@@ -14,6 +14,7 @@ from hfrouter.routing.policy import Policy
 from hfrouter.routing.target import Target
 from tests.routing.player import (
     BAD_REQUEST,
+    CERTIFICATE,
     COLD,
     COLD_20,
     CONNECT_TIMEOUT,
@@ -35,6 +36,7 @@ from tests.routing.player import (
     REFUSED,
     UNAUTHORIZED,
     UNSUPPORTED,
+    Ends,
     Outcome,
     World,
     http,
@@ -42,6 +44,7 @@ from tests.routing.player import (
 
 A, B, C, D = (Target("org/m", provider, context_length=8_000) for provider in "abcd")
 A2, B2 = (Target("org/other", provider, context_length=8_000) for provider in "ab")
+NAMELESS = Target("org/m", "")  # as without a catalogue
 OWN = Target("org/m", "own", url="http://own")
 OWN2 = replace(OWN, provider="own2")
 
@@ -116,16 +119,23 @@ BREAKERS: dict[str, Story] = {
         *[Call([A], [(9, OK)], "a abandon 1 deadline", Policy(deadline=1))] * 9,
         Call([A, B], ANSWERS, "a ok"),
     ],
-    "an idle stream with time left is": [
+    "so is silence for less than 5 s, when that deadline gives no more": [
+        *[Call([A, B], [(4.875, NO_FIRST), (0, OK)], "a b ok", Policy(deadline=9.75))] * 9,
+        Call([A, B], ANSWERS, "a ok"),
+    ],
+    "silence for 5 s is the target's, though the deadline gives no more": [
+        *[Call([A, B], [(5, NO_FIRST), (0, OK)], "a b ok", Policy(deadline=10))] * 3,
+        Call([A, B], ANSWERS, "b ok"),
+    ],
+    "so is silence for less, when the policy gives no more": [
+        *[Call([A, B], [(3, NO_FIRST), (0, OK)], "a b ok", Policy(first_content=3))] * 3,
+        Call([A, B], ANSWERS, "b ok"),
+    ],
+    "so is an idle stream with time left": [
         *[Call([A], [(0.75, IDLE)], "a idle_timeout", Policy(deadline=1, attempts=1))] * 3,
         Call([A, B], ANSWERS, "b ok"),
     ],
-    "silence that a short deadline cut is nobody's failure": [
-        *[Call([A, B], [(4, NO_FIRST), (0, OK)], "a b ok", Policy(deadline=8))] * 3,
-        Call([A], ANSWERS, "a ok"),
-        Call([A, B], ANSWERS, "a ok"),
-    ],
-    "nor a failure near the deadline that is no time-out": [
+    "so is a failure near the deadline that is no time-out": [
         *[Call([A], [(0.95, CUT)], "a cut", Policy(deadline=1, attempts=1))] * 3,
         Call([A, B], ANSWERS, "b ok"),
     ],
@@ -172,6 +182,8 @@ RATE_LIMITS: dict[str, Story] = {
     ],
 }
 
+SAMPLED = Needs(parameters=frozenset({"max_tokens", "temperature"}))
+NO_PICTURES = http(400, "image input is not supported by this model")
 SCOPES: dict[str, Story] = {
     "account: only the user's own endpoint may serve, for 5 min": [
         Call([A, B, OWN], [(0, NO_CREDITS), (0, OK)], "a own ok"),
@@ -181,6 +193,10 @@ SCOPES: dict[str, Story] = {
         Call([A, B], [(0, NO_CREDITS)], "a out_of_credits"),
         Call([A, B], [(0, NO_CREDITS)], "a out_of_credits"),
         Call([A, B], ANSWERS, "a ok"),
+    ],
+    "account: one that pays again is no longer shut": [
+        *(Call([A, B], [(0, NO_CREDITS)], "a out_of_credits"), 1.0, Call([A, B], ANSWERS, "a ok")),
+        Call([A, B], [(0, CUT), (0, OK)], "a b ok"),
     ],
     "credential: likewise": [
         Call([A, B, OWN], [(0, UNAUTHORIZED), (0, OK)], "a own ok"),
@@ -196,6 +212,10 @@ SCOPES: dict[str, Story] = {
     "provider: all its models, for 10 min": [
         Call([A, A2, B2], [(0, NOT_ENABLED), (0, OK)], "a b ok"),
         *(599.0, Call([A2, B2], ANSWERS, "b ok"), 1.0, Call([A2, B2], ANSWERS, "a ok")),
+    ],
+    "provider: without a name it is not remembered": [
+        Call([NAMELESS, B], [(0, NOT_ENABLED), (0, OK)], " b ok"),
+        Call([NAMELESS, B], ANSWERS, " ok"),
     ],
     "target: not served, for 10 min, its other models are": [
         Call([A, B], [(0, NOT_FOUND), (0, OK)], "a b ok"),
@@ -217,15 +237,28 @@ SCOPES: dict[str, Story] = {
         *[Call([A], [(0, REFUSED)], "a connect_failed", ONE)] * 3,
         *(5.0, Call([A, OWN], [(2, E500), (0, OK)], "a own ok"), Call([B, OWN], ANSWERS, "b ok")),
     ],
-    "endpoint: with none but the router it is asked, and that is it": [
+    "endpoint: known to be out of reach, and with none but the router, it is asked once and that is it": [
         *[Call([A], [(0, REFUSED)], "a connect_failed", ONE)] * 3,
         Call([A, B], [(0, REFUSED)], "a connect_failed"),
         Call([A, B], ANSWERS, "a ok"),
     ],
+    "endpoint: a certificate speaks for its own server only, be it the user's": [
+        Call([OWN, A], [(0, CERTIFICATE), (0, OK)], "own a ok"),
+    ],
+    "endpoint: or the router's": [Call([A, OWN], [(0, CERTIFICATE), (0, OK)], "a own ok")],
     "model: an overflow is remembered for requests as long": [
         Call([A, D], [(0, OVERFLOW)], "a context_overflow", needs=Needs(input_bytes=10_000)),
         Call([A, B], ANSWERS, "b ok", needs=Needs(input_bytes=10_000)),
         Call([A, B], ANSWERS, "a ok", needs=Needs(input_bytes=9_999)),
+    ],
+    "model: an overflow by a long answer says nothing of requests that ask for less": [
+        Call([A], [(0, OVERFLOW)], "a context_overflow", needs=Needs(input_bytes=100, max_tokens=100_000)),
+        Call([A, B], ANSWERS, "a ok", needs=Needs(input_bytes=2_000, max_tokens=100)),
+        Call([A, B], ANSWERS, "b ok", needs=Needs(input_bytes=100, max_tokens=100_000)),
+    ],
+    "model: an overflow by a picture says nothing of text": [
+        Call([A], [(0, OVERFLOW)], "a context_overflow", needs=Needs(input_bytes=5_100, image_bytes=5_000)),
+        Call([A, B], ANSWERS, "a ok", needs=Needs(input_bytes=6_000)),
     ],
     "an endpoint of the user's own has the last attempt, however many providers there are": [
         Call([A, B, C, D, OWN], [(0, GONE), (0, GONE), (0, GONE), (0, OK)], "a b c own ok"),
@@ -234,6 +267,14 @@ SCOPES: dict[str, Story] = {
         Call([A, B], [(0, UNSUPPORTED), (0, OK)], "a b ok", needs=Needs(parameters=frozenset({"seed", "n"}))),
         Call([A, B], ANSWERS, "b ok", needs=Needs(parameters=frozenset({"seed"}))),
         Call([A, B], ANSWERS, "a ok", needs=Needs(parameters=frozenset({"n"}))),
+    ],
+    "request: what is not supported in one without parameters is none": [
+        Call([A, B], [(0, http(400, "assistant message prefill is not supported")), (0, OK)], "a b ok"),
+        Call([A, B], ANSWERS, "a ok"),
+    ],
+    "request: messages that are not supported say nothing of others with the same parameters": [
+        Call([A, B], [(0, NO_PICTURES), (0, OK)], "a b ok", needs=replace(SAMPLED, images=True)),
+        Call([A, B], ANSWERS, "a ok", needs=SAMPLED),
     ],
     "request: an empty answer is remembered by nobody": [
         *[Call([A, B], [(0, EMPTY), (0, OK)], "a b ok")] * 9,
@@ -251,6 +292,10 @@ SCOPES: dict[str, Story] = {
     "cold: with none but cold ones the one that is ready first is asked, and waited for when it still loads": [
         *(Call([A], [(0, COLD_20)], "a cold", ONE), Call([B], [(0, COLD)], "b cold", ONE)),
         Call([A, B], [(0, COLD), (0, OK)], "b ~5 b ok"),
+    ],
+    "cold: a patient call waits for one that others have seen loading": [
+        *(Call([A, B], [(0, COLD_20)], "a cold", ONE, patient=True), 5.0),
+        Call([A, B], ANSWERS, "~15 a ok", patient=True),
     ],
 }
 
@@ -425,6 +470,14 @@ def test_what_calls_teach_each_other(name: str) -> None:
             assert all(world.health.of(target).running == 0 for target in part.targets)
         else:
             world.sleep(part)
+
+
+def test_a_stream_that_garbles_tool_calls_after_its_commit_is_asked_in_one_piece_from_then_on() -> None:
+    world = World()
+    world.call([A], [Ends(1, OK, 1, flowing=True)], needs=TOOLS)
+    world.health.ended(A, world.now, seconds=1.0, output_tokens=9, broken=True, how=(MALFORMED, TOOLS))
+    assert world.call([A], ANSWERS, needs=TOOLS).launches[0].unary
+    assert world.health.of(A).speed.failing(world.now) == 0
 
 
 def test_the_reason_of_a_call_that_a_budget_stops_is_told() -> None:

@@ -13,7 +13,7 @@ from hfrouter.routing.eligible import Needs
 from hfrouter.routing.policy import Policy
 from hfrouter.routing.strategy import Score, score, token_prices
 from hfrouter.routing.target import ModelId, Target
-from tests.routing.player import COLD_20, E429_IN_3, GONE, NO_FIRST, OK, World
+from tests.routing.player import COLD_20, E429_IN_3, GONE, NO_FIRST, OK, Ends, World
 
 
 def row(provider: str, input_price: str, output_price: str, latency: float, throughput: float) -> Target:
@@ -281,6 +281,15 @@ def test_of_two_alike_the_one_that_failed_comes_later_and_is_forgiven_within_min
     assert ranking([TWIN_A, dearer], M, CHEAPEST, LONG_ANSWER, world) == ["b", "a"]
     world.sleep(600)
     assert ranking([TWIN_A, dearer], M, CHEAPEST, LONG_ANSWER, world) == ["a", "b"]
+
+
+def test_one_slow_answer_does_not_put_a_quick_target_behind_a_slow_one_however_long_ago_it_was() -> None:
+    world = World()
+    quick, slow = row("quick", "1", "1", 0.5, 100), row("slow", "1", "1", 3, 100)
+    world.call([quick], [Ends(9, OK, 9)])
+    for pause in (0, 600, 3_600, 1e6):
+        world.sleep(pause)
+        assert ranking([quick, slow], M, Policy(), Needs(), world) == ["quick", "slow"]
 
 
 def test_of_two_alike_the_one_with_fewer_attempts_under_way_comes_first() -> None:

@@ -10,6 +10,8 @@ from hfrouter.routing.estimates import Speed
 
 # (second, what is seen, seconds or tokens); `latency`, `throughput`, `failing` and `lost` say what is believed then.
 Row = list[tuple[float, str, float]]
+# What the probe counts for after ten minutes of samples and ten without.
+RETURNING = 3 * (1 - 1 / math.e * (1 - 1 / math.e))
 
 LATENCIES: dict[str, tuple[float | None, Row]] = {
     "nothing seen: the probe": (0.4, [(0, "latency", 0.4)]),
@@ -24,11 +26,19 @@ LATENCIES: dict[str, tuple[float | None, Row]] = {
         1.0,
         [(700, "first", 5.0), (1_300, "latency", (3 * 1 + 5 / math.e) / (3 + 1 / math.e))],
     ),
-    "from the first sample on": (
+    "while samples come it fades, from the first one on": (
         1.0,
         [
             *((0, "first", 5.0), (600, "first", 5.0)),
             (600, "latency", (3 / math.e * 1 + 2 * 5) / (3 / math.e + 2)),
+        ],
+    ),
+    "and returns once they no longer come": (
+        1.0,
+        [
+            *((0, "first", 5.0), (600, "first", 5.0)),
+            (1_200, "latency", (RETURNING * 1 + 2 / math.e * 5) / (RETURNING + 2 / math.e)),
+            (1e9, "latency", 1.0),
         ],
     ),
     "a slower sample counts for 0.35": (
@@ -74,9 +84,26 @@ THROUGHPUTS: dict[str, tuple[float | None, Row]] = {
         100.0,
         [*[(0.0, "decoded", 300)] * 1_000, (0, "throughput", (3 * 100 + 20 * 300) / 23)],
     ),
-    "without news the probe returns": (
+    "without news it returns, since the sample fades": (
         100.0,
-        [(0, "decoded", 300), (600, "throughput", (3 * 100 + 300 / math.e) / (3 + 1 / math.e))],
+        [
+            (0, "decoded", 300),
+            *((600, "throughput", (3 * 100 + 300 / math.e) / (3 + 1 / math.e)), (1e9, "throughput", 100.0)),
+        ],
+    ),
+    "while samples come it fades, from the first one on": (
+        100.0,
+        [
+            *((0, "decoded", 300), (600, "decoded", 300)),
+            (600, "throughput", (3 / math.e * 100 + 2 * 300) / (3 / math.e + 2)),
+        ],
+    ),
+    "and returns once they no longer come": (
+        100.0,
+        [
+            *((0, "decoded", 300), (600, "decoded", 300)),
+            (1_200, "throughput", (RETURNING * 100 + 2 / math.e * 300) / (RETURNING + 2 / math.e)),
+        ],
     ),
 }
 

@@ -307,26 +307,33 @@ LIMITED: dict[str, tuple[Policy, Row]] = {
         Policy(first_content=3),
         ([A, B], [(3, NO_FIRST), (1, OK)], ["org/m:a 3", "org/m:b 3", "answered by 2"]),
     ),
-    "first_content is never more than half of what remains, while another target is left": (
+    "while another target is left, half of what remains is for it": (
         Policy(deadline=10),
-        ([A, B], [(4, CUT), (1, OK)], ["org/m:a 5", "org/m:b 3", "answered by 2"]),
+        ([A, B], [(5, NO_FIRST), (1, OK)], ["org/m:a 5", "org/m:b 2.5", "answered by 2"]),
     ),
-    "nor more than all of it": (Policy(deadline=10), ([A], [(1, OK)], ["org/m:a 10", "answered by 1"])),
+    "the policy's own first_content, when that is less": (
+        Policy(deadline=10, first_content=4.5),
+        ([A, B], [(4.5, NO_FIRST), (1, OK)], ["org/m:a 4.5", "org/m:b 2.75", "answered by 2"]),
+    ),
+    "a lone target has all that remains": (
+        Policy(deadline=10),
+        ([A], [(4, CUT), (1, OK)], ["org/m:a 10", "wait 0.5", "org/m:a 5.5", "answered by 2"]),
+    ),
     "a wait that the deadline cannot pay is not begun": (
         Policy(deadline=2),
         ([A], [(0, E429_IN_3)], ["org/m:a 2", "stopped by deadline"]),
     ),
     "nor a second try, while another target has the time": (
-        Policy(deadline=1),
-        ([A, B], [(0.6, E500), (0.1, OK)], ["org/m:a 0.5", "org/m:b 0.2", "answered by 2"]),
+        Policy(deadline=0.75),
+        ([A, B], [(0.25, E500), (0.125, OK)], ["org/m:a 0.375", "org/m:b 0.25", "answered by 2"]),
     ),
     "nor at an endpoint out of reach": (
         Policy(deadline=0.4),
         ([A, B], [(0, REFUSED)], ["org/m:a 0.2", "stopped by deadline"]),
     ),
-    "the deadline passes in the second attempt": (
-        Policy(deadline=10),
-        ([A, B], [(4, CUT), (0, SILENT)], ["org/m:a 5", "org/m:b 3", "abandon 2", "stopped by deadline"]),
+    "the deadline passes in the last attempt, which has all that remains": (
+        Policy(deadline=10, attempts=2),
+        ([A, B], [(4, CUT), (0, SILENT)], ["org/m:a 5", "org/m:b 6", "abandon 2", "stopped by deadline"]),
     ),
     "a cold model is not hammered when little time is left": (
         Policy(deadline=4),

@@ -49,6 +49,7 @@ from tests.routing.player import (
 A, B, C = (Target("org/m", provider) for provider in "abc")
 OTHER = Target("org/other", "a")
 OWN, OWN_OTHER = (Target(model, "own", url="http://own") for model in ("org/m", "org/other"))
+NAMELESS = Target("org/m", "")  # as without a catalogue
 ROSTER = (A, B, OTHER, OWN, OWN_OTHER)
 NEEDS = Needs(input_bytes=1_000, parameters=frozenset({"seed", "top_k"}))
 
@@ -223,6 +224,7 @@ ABOUT: dict[str, tuple[Target, Judgement, int, str]] = {  # who says it, what, h
     "credential: of the user's own endpoint": (OWN, UNAUTHORIZED, 1, "org/m:own org/other:own"),
     "provider: all its models": (A, NOT_ENABLED, 1, "org/m:a org/other:a"),
     "provider: quota": (A, QUOTA, 1, "org/m:a org/other:a"),
+    "provider: nobody, when it has no name": (NAMELESS, NOT_ENABLED, 1, ""),
     "target: gone": (A, GONE, 1, "org/m:a"),
     "target: rate limit": (A, E429, 1, "org/m:a"),
     "target: breaker": (A, E500, 3, "org/m:a"),
@@ -249,7 +251,7 @@ def test_whom_a_failure_speaks_about(name: str) -> None:
     world = World()
     for _ in range(times):
         says(world, target, judgement)
-    assert " ".join(t.id for t in ROSTER if held(world, t)) == expected
+    assert " ".join(t.id for t in dict.fromkeys((*ROSTER, target)) if held(world, t)) == expected
 
 
 COUNTED: dict[str, tuple[Judgement, dict[str, bool], bool]] = {  # what it is, how, and whether the breaker counts it
@@ -331,6 +333,16 @@ def test_an_answer_takes_from_the_share_of_failures() -> None:
     assert world.health.of(A).speed.failing(world.now) == pytest.approx(0.09)
 
 
+def test_an_answer_opens_an_account_that_was_shut_before_it_was_sent() -> None:
+    world = World()
+    says(world, A, NO_CREDITS)
+    says(world, B, OK, seconds=0.5)  # sent half a second before
+    assert held(world, A) == (SHUT, 300)
+    world.sleep(1)
+    says(world, B, OK)
+    assert (held(world, A), held(world, B)) == (None, None)
+
+
 def test_who_is_told_of_breakers_that_open() -> None:
     world = World()
     for target, judgement in ((A, CUT), (B, REFUSED), (OWN, REFUSED)):
@@ -341,6 +353,11 @@ def test_who_is_told_of_breakers_that_open() -> None:
     says(world, A, CUT)
     assert held(world, A) == (OPEN, 15)
     assert world.opened[3:] == []  # a probe that fails is no news
+    world.sleep(10)
+    says(world, A, OK)
+    for _ in range(3):
+        says(world, A, CUT)
+    assert [name for name, _ in world.opened[3:]] == ["org/m:a"]
 
 
 def test_chance_spreads_the_open_times_of_breakers() -> None:
@@ -389,8 +406,10 @@ PARAMETERS: dict[
     "not the others": ("seed top_k", "'seed' is unsupported", "top_k", False),
     "all of several named": ("seed top_k n", "'seed' with 'top_k' is unsupported", "seed top_k", True),
     "not one of several named": ("seed top_k n", "'seed' with 'top_k' is unsupported", "seed", False),
-    "none when none is named": ("seed top_k", "unsupported", "seed top_k temperature", False),
-    "nor any of them": ("seed top_k", "unsupported", "seed", False),
+    "none when none is named, for it may be any": ("seed top_k", "unsupported", "seed top_k", False),
+    "nor when the request has none": ("", "assistant message prefill is not supported", "", False),
+    "nor when it is about the messages": ("seed", "image input is not supported by this model", "seed", False),
+    "nor when a name is but a part of a word": ("n", "the image is unsupported", "n", False),
     "one that the request did not have is not believed": ("seed", "'top_k' is unsupported", "top_k", False),
 }
 
@@ -519,7 +538,7 @@ def test_silence_tells_how_long_the_first_content_takes_at_least() -> None:
     assert world.health.of(A).speed._latency == 6.0
     assert world.health.of(A).speed.lost == pytest.approx(2.0)
     says(world, B, CUT, seconds=6.0)
-    assert world.health.of(B).speed.latency(0.4, 1e9) == 0.4
+    assert world.health.of(B).speed.latency(0.4, world.now) == 0.4
 
 
 def test_a_target_is_proven_for_a_minute_after_an_answer_unless_its_breaker_opened() -> None:

@@ -132,6 +132,11 @@ STREAMS: dict[str, Row] = {  # an attempt ends when it shows its first content
         [(9, OK), (0, OVER_BUDGET), (1, OK)],
         ["0 a", "3 hedge b", "3 hedge c", "4 abandon 1 (hedge)", "4 answered by 2"],
     ),
+    "a rival that no budget pays beside the first may be asked once that has failed": (
+        [A, B, C],
+        [(9, E500), (0, OVER_BUDGET), (1, OK)],
+        ["0 a", "3 hedge b", "9 b", "10 answered by 2"],
+    ),
     "the rival may be twice as dear": (
         [A, TWICE],
         [(9, OK), (1, OK)],

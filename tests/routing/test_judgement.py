@@ -1,4 +1,4 @@
-"""The verdicts by status alone, and on failures that have no error answer. Words are in tests/wire/test_verdict.py."""
+"""The verdicts by status alone and on failures without an error answer; more words are in wire/test_verdict.py."""
 
 from __future__ import annotations
 
@@ -82,3 +82,17 @@ def test_an_estimated_time_with_a_server_error_is_a_model_that_loads(status: int
 )
 def test_a_web_page_instead_of_an_error_is_a_firewalls(status: int, kind: str) -> None:
     assert judge(Problem(status, html=True)).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Error downloading image from https://example.com/cat.png", "bad_request"),
+        ("Error loading image", "bad_request"),
+        ("Uploading failed: error loading the file", "bad_request"),
+        ("Model org/m is currently loading", "cold"),
+        ("Loading model", "cold"),
+    ],
+)
+def test_a_picture_that_cannot_be_loaded_is_no_model_that_is_loading(text: str, kind: str) -> None:
+    assert judge(Problem(400, text)).kind == kind
