@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -66,6 +67,15 @@ class TestWhole:
         assert (answer.text, answer.finish_reason, answer.usage.total_tokens) == ("Hello", "stop", 5)
         assert [delta.text for delta in router.stream(**ASK) if delta.text] == ["Hel", "lo"]
         assert place.asked[0].json["stream_options"] == {"include_usage": True}
+
+    async def test_a_stream_that_is_closed_twice_at_once_is_closed_once(self, at: Place1) -> None:
+        _, router = at(Answer.stream(*HELLO, END, DONE, then="hold"))
+        async with await router.astream(**ASK) as stream:
+            while (delta := await anext(stream)) and not delta.finish_reason:
+                pass
+            end = asyncio.ensure_future(anext(stream, None))  # reads it, and closes
+            await asyncio.sleep(0.01)
+            assert await asyncio.gather(stream.aclose(), stream.aclose(), end) == [None, None, None]
 
     def test_a_finish_reason_without_done_is_enough(self, at: Place1) -> None:
         _, router = at(Answer.stream(*HELLO, END))

@@ -63,7 +63,7 @@ class Reader:
         self.assembly = Assembly(choices)
         self.strict = strict
         self.started = False
-        self.ended = self._whole = False
+        self.ended = self._whole = self._closing = False
         self._reply = reply
         self._pieces = reply.pieces()
         self._decoder = SSEDecoder()
@@ -147,11 +147,15 @@ class Reader:
         self._end()
 
     async def aclose(self) -> None:
-        """Close the connection; after a whole answer, leave it to the next request."""
+        """Close the connection, once; after a whole answer, leave it to the next request."""
         self.ended = True
+        if self._closing:
+            return
+        self._closing = True
         try:
             await self._drain()
         finally:
+            self._closing = False
             await self._reply.aclose()
 
     async def _drain(self) -> None:
