@@ -51,6 +51,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "steps": ("flow", *ENGINE),
     "strategy": ("choice", *ENGINE),
     "target": ("model_id", "rows", "eligible", "choice"),
+    "vitals": ("health", *ENGINE),
     "verdict": ("verdict", "judgement", "flow", "health", "across_calls"),
 }
 PROCESSES = 2

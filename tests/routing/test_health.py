@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from hfrouter.routing.eligible import Needs
-from hfrouter.routing.health import _ABSENT, _BLAMELESS, Hold
+from hfrouter.routing.health import _ABSENT, _BLAMELESS
 from hfrouter.routing.target import Target
 from hfrouter.routing.verdict import FAILURES, RULES, Judgement
+from hfrouter.routing.vitals import Hold
 from tests.routing.player import (
     BAD_REQUEST,
     BLOCKED,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hfrouter.routing.eligible import Needs, doubtful
-from hfrouter.routing.health import Health, Held, Vitals
+from hfrouter.routing.health import Health
 from hfrouter.routing.policy import Policy, StrategyName
 from hfrouter.routing.strategy import Score, score, token_prices
 from hfrouter.routing.target import ModelId, Target
+from hfrouter.routing.vitals import Held, Vitals
 
 # A target that is silent for longer than this, and for three times its usual, comes after those that are not.
 _SILENT, _UNUSUAL = 2.0, 3.0

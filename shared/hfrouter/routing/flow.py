@@ -51,12 +51,12 @@ from dataclasses import dataclass
 
 from hfrouter.routing.choice import Candidate, Choice
 from hfrouter.routing.commands import Abandon, Answer, Begun, Command, Done, Flow, Launch, Stopped, Wait
-from hfrouter.routing.health import Vitals
 from hfrouter.routing.policy import Policy
 from hfrouter.routing.steps import Step, Steps
 from hfrouter.routing.strategy import token_prices
 from hfrouter.routing.target import Target
 from hfrouter.routing.verdict import Verdict
+from hfrouter.routing.vitals import Vitals
 
 # A probe of an open breaker is a call of somebody who waits: it gets less time while another target is left.
 _PROBE_FIRST_CONTENT = 5.0

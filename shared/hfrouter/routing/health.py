@@ -7,20 +7,17 @@ to the router about the endpoint, and neither may open the breakers of a dozen p
 
 from __future__ import annotations
 
-import math
 import re
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Protocol
 
 from hfrouter.routing.breaker import Breaker
 from hfrouter.routing.buckets import FallbackBudget, HedgeBudget, Throttle
 from hfrouter.routing.eligible import Needs
-from hfrouter.routing.estimates import Speed
 from hfrouter.routing.target import Target
 from hfrouter.routing.verdict import Judgement, Scope, Verdict
+from hfrouter.routing.vitals import Held, Hold, Vitals
 
 # An account without credits, or a token that was refused: nobody else on it is asked for 5 min (design).
 _SHUT = {Scope.ACCOUNT: 300.0, Scope.CREDENTIAL: 300.0}
@@ -30,12 +27,9 @@ _TOO_LONG = 3600.0
 # Growing pause after 429: 1 s, doubling to 60 s, or what the provider asks, at most an hour.
 _PAUSE, _LONGEST_PAUSE, _LONGEST_ASKED = 1.0, 60.0, 3600.0
 _COLD = 5.0
-# A target that answered within the last minute is known to be well.
-_PROVEN = 60.0
 # A session keeps its provider while it is used at least every 10 min (prompt caches live about as long).
 _SESSION_IDLE = 600.0
 _MOST = 4096
-_TTFT_RING = 100
 
 
 class Chance(Protocol):
@@ -43,75 +37,6 @@ class Chance(Protocol):
 
     def random(self) -> float:
         """A number from 0 to 1."""
-
-
-class Hold(Enum):
-    """Why a target is left alone."""
-
-    PAUSED = "rate limited"
-    COLD = "loading"
-    OPEN = "breaker open"
-    SHUT = "shut"
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A target that should be left alone for now.
-
-    Attributes:
-        kind: Why.
-        until: For how long, in monotonic seconds.
-        why: The same for readers.
-    """
-
-    kind: Hold
-    until: float
-    why: str
-
-
-@dataclass(slots=True)
-class Vitals:
-    """What was seen of one target.
-
-    Attributes:
-        speed: First content, tokens per second and share of failures.
-        breaker: Its breaker.
-        running: Attempts under way.
-        ring: The latest times to the first content, for the delay of hedges.
-        silent: When the attempts under way were launched that have shown no content yet, oldest first.
-        answered: When it answered last.
-        streams_badly: It sends tool calls in streams that cannot be put together; it is asked for whole answers.
-    """
-
-    speed: Speed = field(default_factory=Speed)
-    breaker: Breaker = field(default_factory=Breaker)
-    running: int = 0
-    ring: deque[float] = field(default_factory=lambda: deque(maxlen=_TTFT_RING))
-    silent: list[float] = field(default_factory=list)
-    answered: float = -math.inf
-    streams_badly: bool = False
-    excused: bool = False  # its latest loss was put down to a kept connection, once
-    paused: float = 0.0
-    limits: int = 0  # 429s in a row
-    cold: float = 0.0
-    absent: float = 0.0
-    absent_why: str = ""
-    lacks: dict[frozenset[str], float] = field(default_factory=dict)
-    too_long: tuple[tuple[int, int, int], float] | None = None
-
-    def gone(self, launched: float) -> None:
-        """An attempt is no longer under way."""
-        self.running = max(0, self.running - 1)
-        if launched in self.silent:
-            self.silent.remove(launched)
-
-    def silence(self, now: float) -> float:
-        """Seconds for which attempts under way have shown nothing, since the target showed something last."""
-        return now - self.silent[0] if self.silent else 0.0
-
-    def proven(self, now: float) -> bool:
-        """Whether it is known to be well."""
-        return now - self.answered <= _PROVEN and not self.breaker.is_open
 
 
 class Health:
@@ -335,7 +260,6 @@ class Health:
             needs: What the request asked for.
             only: No other target was left, so that silence may be a cold start.
             own_limit: The caller's own deadline cut it short; that is nobody's failure.
-
         """
         vitals = self.of(target)
         vitals.gone(launched)

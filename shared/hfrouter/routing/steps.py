@@ -9,10 +9,10 @@ from itertools import takewhile
 
 from hfrouter.routing.choice import Candidate, Choice
 from hfrouter.routing.commands import Done, Stopped
-from hfrouter.routing.health import Hold
 from hfrouter.routing.policy import Policy
 from hfrouter.routing.target import Target
 from hfrouter.routing.verdict import Judgement, Scope, Verdict
+from hfrouter.routing.vitals import Hold
 
 # A server error that came within a second is worth one more try at once (design: fast 5xx).
 _FAST = 1.0

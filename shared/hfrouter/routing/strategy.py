@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from hfrouter.routing.estimates import CAP
-from hfrouter.routing.health import Vitals
 from hfrouter.routing.policy import StrategyName
 from hfrouter.routing.target import Target
+from hfrouter.routing.vitals import Vitals
 
 # What a second is worth, in USD. At 2e-4 a second weighs as much as 300 output tokens at $0.60 per million.
 _SECOND: dict[StrategyName, float] = {"cheapest": 0.0, "balanced": 2e-4, "fastest": 1e-2}
